@@ -1,0 +1,78 @@
+"""Observation: the decimal logarithm of a quantitative result, where the study file asks for one (HBV DNA).
+
+It is derived, points to what it is derived from, and exists only where there is a number to take a logarithm of:
+for exact and for censored results above zero, never for "not detected".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import ROUND_HALF_UP, Decimal, localcontext
+
+from fhirbridge.elements import LOINC, Element, coding, concept, identifier, present, quantity, when
+from fhirbridge.errors import Resource
+from fhirbridge.identity import Identity
+from fhirbridge.records.types import LaboratoryResult
+from fhirbridge.records.values import Censored, Number
+from fhirbridge.study import Assay, Logarithm, Study
+from mappings import meta, visit
+from mappings.analyte import analyte, assay, interpretation, measuring_interval, record_name, result_quantity
+from mappings.laboratory_result import CATEGORY, result_reference
+from mappings.patient import patient_reference
+
+PROFILE = "laboratory-log10"
+
+HUNDREDTH = Decimal("0.01")
+
+
+def log10(value: Decimal) -> Decimal:
+    """Return the logarithm to two decimals, halves rounded away from zero: 10 gives 1.00, 1.7E8 gives 8.23.
+
+    Two decimals are what laboratories print for viral loads; the exact result stays in the Observation it comes from.
+    """
+    with localcontext() as context:
+        context.prec = 28
+        return value.log10().quantize(HUNDREDTH, rounding=ROUND_HALF_UP)
+
+
+def laboratory_log10(record: LaboratoryResult, study: Study, identity: Identity) -> Iterator[Resource]:
+    """Yield the Observation of the logarithm, or nothing. Raises MappingError as ``laboratory_result`` does."""
+    measured = analyte(record, study)
+    if measured.log10 is None or not isinstance(record.value, Number | Censored) or record.value.value <= 0:
+        return
+    used = assay(record, measured)
+    logical = identity.id("Observation", "laboratory-log10", record.result)
+    yield present(
+        resourceType="Observation",
+        id=logical,
+        meta=meta.subject_level(measured.log10.profile, study),
+        extension=visit.extensions(record_name(record), record.visit, study),
+        identifier=[identifier(study.system("result-log10"), logical)],
+        status=record.status,
+        category=[concept(CATEGORY)],
+        code=concept(coding(LOINC, measured.log10.loinc, measured.log10.display), text=measured.log10.title),
+        subject=patient_reference(record.subject, identity),
+        effectiveDateTime=when(record.collected),
+        valueQuantity=_logarithm(result_quantity(record, measured, *_parts(record.value)), measured.log10),
+        interpretation=interpretation(record.value, used),
+        method=concept(text=used.name) if used else None,
+        referenceRange=_reference_range(measured.log10, used),
+        derivedFrom=[result_reference(record.result, identity)],
+    )
+
+
+def _parts(value: Number | Censored) -> tuple[Decimal, str | None]:
+    return value.value, value.comparator if isinstance(value, Censored) else None
+
+
+def _logarithm(original: Element, log: Logarithm) -> Element:
+    """Return the Quantity's logarithm; a comparator stays true, because the logarithm rises with its argument."""
+    return quantity(log10(original["value"]), log.unit_title, log.unit, original.get("comparator"))
+
+
+def _reference_range(log: Logarithm, used: Assay | None) -> list[Element]:
+    if used is None or not (used.lloq or used.uloq):
+        return []
+    low = quantity(log10(used.lloq), log.unit_title, log.unit) if used.lloq else None
+    high = quantity(log10(used.uloq), log.unit_title, log.unit) if used.uloq else None
+    return [measuring_interval(low, high, used)]

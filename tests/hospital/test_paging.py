@@ -1,0 +1,123 @@
+"""A search is read to its end, page after page, and never led astray."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from responses import matchers
+
+from fhirbridge.errors import FatalHospitalError, Resource
+
+from .conftest import BASE, Wire
+
+
+def _page(*ids: str, self_link: str | None = None, next_link: str | None = None) -> Resource:
+    links = [{"relation": "self", "url": self_link}] if self_link else []
+    links += [{"relation": "next", "url": next_link}] if next_link else []
+    entries = [{"resource": {"resourceType": "Patient", "id": id}, "search": {"mode": "match"}} for id in ids]
+    return {"resourceType": "Bundle", "type": "searchset", "link": links, "entry": entries}
+
+
+def _answer(wire: Wire, url: str, page: Any) -> None:
+    wire.network.get(url, json=page, match=[matchers.query_string_matcher(url.partition("?")[2])])
+
+
+@pytest.mark.parametrize(
+    "link", [f"{BASE}?_getpages=a&_offset=2", "?_getpages=a&_offset=2", "/fhir?_getpages=a&_offset=2"]
+)
+def test_next_links_are_followed_as_given_relative_or_absolute(wire: Wire, link: str) -> None:
+    _answer(wire, f"{BASE}/Patient?_tag=s%7Cc&_count=2", _page("a", "b", next_link=link))
+    following = f"{BASE}/Patient" if link.startswith("?") else BASE
+    _answer(wire, f"{following}?_getpages=a&_offset=2", _page("c"))
+    found = wire.client.search("Patient", {"_tag": "s|c", "_count": "2"})
+    assert [patient["id"] for patient in found] == ["a", "b", "c"]
+
+
+def test_a_page_is_fetched_only_when_the_one_before_is_used_up(wire: Wire) -> None:
+    _answer(wire, f"{BASE}/Patient", _page("a", "b", next_link="?page=2"))
+    found = wire.client.search("Patient")
+    assert wire.calls == 0
+    assert [next(found)["id"], next(found)["id"]] == ["a", "b"]
+    assert wire.calls == 1
+
+
+def test_an_empty_page_in_the_middle_is_no_end(wire: Wire) -> None:
+    _answer(wire, f"{BASE}/Patient", _page("a", next_link="?page=2"))
+    _answer(wire, f"{BASE}/Patient?page=2", _page(next_link="?page=3"))
+    _answer(wire, f"{BASE}/Patient?page=3", _page("b"))
+    assert [patient["id"] for patient in wire.client.search("Patient")] == ["a", "b"]
+
+
+def test_included_resources_and_warnings_are_no_matches(wire: Wire) -> None:
+    page = _page("a")
+    warning = {"resourceType": "OperationOutcome", "issue": [{"severity": "warning", "code": "informational"}]}
+    page["entry"] += [
+        {"resource": {"resourceType": "Organization", "id": "o"}, "search": {"mode": "include"}},
+        {"resource": warning, "search": {"mode": "outcome"}},
+        {"fullUrl": f"{BASE}/Patient/none"},
+    ]
+    _answer(wire, f"{BASE}/Patient", page)
+    assert [patient["id"] for patient in wire.client.search("Patient")] == ["a"]
+
+
+def test_entries_that_do_not_say_why_they_are_there_are_matches(wire: Wire) -> None:
+    page = _page("a")
+    del page["entry"][0]["search"]
+    _answer(wire, f"{BASE}/Patient", page)
+    assert [patient["id"] for patient in wire.client.search("Patient")] == ["a"]
+
+
+@pytest.mark.parametrize(
+    "link",
+    ["http://elsewhere.test/fhir?page=2", "https://hospital.test/fhir?page=2", "http://hospital.test:81/fhir?p=2"],
+)
+def test_a_next_page_on_another_server_is_refused_and_not_asked_for(wire: Wire, link: str) -> None:
+    _answer(wire, f"{BASE}/Patient", _page("a", next_link=link))
+    found = wire.client.search("Patient")
+    assert next(found)["id"] == "a"
+    with pytest.raises(FatalHospitalError, match="the next page lies on another server"):
+        next(found)
+    assert wire.calls == 1
+
+
+def test_the_port_by_default_is_no_other_server(wire: Wire) -> None:
+    _answer(wire, f"{BASE}/Patient", _page("a", next_link="http://hospital.test:80/fhir?page=2"))
+    _answer(wire, "http://hospital.test:80/fhir?page=2", _page("b"))
+    assert len(list(wire.client.search("Patient"))) == 2
+
+
+def test_a_circle_of_next_links_ends(wire: Wire) -> None:
+    _answer(wire, f"{BASE}/Patient", _page("a", next_link="?page=2"))
+    _answer(wire, f"{BASE}/Patient?page=2", _page("b", next_link="?page=2"))
+    with pytest.raises(FatalHospitalError, match="run in a circle after 2 pages"):
+        list(wire.client.search("Patient"))
+    assert wire.calls == 2
+
+
+def test_a_parameter_that_the_server_dropped_is_fatal(wire: Wire) -> None:
+    page = _page("a", self_link=f"{BASE}/Patient?_count=10")
+    _answer(wire, f"{BASE}/Patient?_tag=s%7Cc&_count=10", page)
+    with pytest.raises(FatalHospitalError, match="ignored the search parameter _tag"):
+        list(wire.client.search("Patient", [("_tag", "s|c"), ("_count", "10")]))
+
+
+def test_a_parameter_repeated_with_its_modifier_was_heeded(wire: Wire) -> None:
+    page = _page("a", self_link=f"{BASE}/Patient?name%3Aexact=Li")
+    _answer(wire, f"{BASE}/Patient?name%3Aexact=Li", page)
+    assert len(list(wire.client.search("Patient", {"name:exact": "Li"}))) == 1
+
+
+def test_an_error_reported_inside_a_page_is_not_passed_over(wire: Wire) -> None:
+    page = _page("a")
+    broken = {"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "timeout"}]}
+    page["entry"].append({"resource": broken, "search": {"mode": "outcome"}})
+    _answer(wire, f"{BASE}/Patient", page)
+    with pytest.raises(FatalHospitalError, match="search of Patient: timeout"):
+        list(wire.client.search("Patient"))
+
+
+def test_an_answer_that_is_no_searchset_is_fatal(wire: Wire) -> None:
+    _answer(wire, f"{BASE}/Patient", {"resourceType": "Patient", "id": "a"})
+    with pytest.raises(FatalHospitalError, match="a Patient that is no searchset"):
+        list(wire.client.search("Patient"))

@@ -1,35 +1,16 @@
-"""Stores to test: each test runs on SQLite and on PostgreSQL (the server given, else one started for the run)."""
+"""Stores to test: each test runs on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import secrets
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
-import psycopg
 import pytest
 
 from fhirbridge.errors import Resource
 from fhirbridge.store import Store
+from tests.databases import database_url as database_url
+from tests.databases import postgresql_server as postgresql_server
 from tests.store.making import Make
-from tests.store.postgresql import PostgresqlMissing, running_postgresql
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """Give the URL of an empty database."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'store.db'}"
-        return
-    server = request.getfixturevalue("postgresql_server")
-    schema = f"test_{secrets.token_hex(6)}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE SCHEMA {schema}")
-    yield f"{server}{'&' if '?' in server else '?'}options=-csearch_path%3D{schema}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"DROP SCHEMA {schema} CASCADE")
 
 
 @pytest.fixture
@@ -52,20 +33,3 @@ def put(store: Store) -> Callable[..., list[str]]:
             return list(transaction.put(ranked, run="run-1"))
 
     return in_one_transaction
-
-
-@pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[str]:
-    """Give the URL of a PostgreSQL server where schemas may be created."""
-    given = os.environ.get("FHIRBRIDGE_TEST_POSTGRESQL")
-    if given:
-        yield given
-        return
-    with contextlib.ExitStack() as stack:
-        try:
-            url = stack.enter_context(running_postgresql())
-        except PostgresqlMissing as missing:
-            if os.environ.get("FHIRBRIDGE_REQUIRE_POSTGRESQL") == "1":
-                pytest.fail(str(missing))
-            pytest.skip(str(missing))
-        yield url

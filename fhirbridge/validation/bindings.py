@@ -1,0 +1,142 @@
+"""Checks codes against bound value sets, and numbers and dates against an element's limits."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from fhirbridge.validation.fhirpath.temporal import compare_text
+from fhirbridge.validation.primitives import shown
+from fhirbridge.validation.terminology import Expansion
+
+if TYPE_CHECKING:
+    from fhirbridge.validation.node import Node
+    from fhirbridge.validation.tree import Element
+    from fhirbridge.validation.walker import Walker
+
+_CHECKED = ("required", "extensible", "preferred")
+
+
+def check(walker: Walker, node: Node, element: Element) -> None:
+    """Check a coded value against the element's binding: required is an error, the weaker ones are warnings."""
+    _check_system(walker, node)
+    binding = element.binding
+    if binding is None or binding.get("strength") not in _CHECKED or node.value is None:
+        return
+    expansion = walker.terminology.expansion(binding["valueSet"])
+    strength = binding["strength"]
+    severity = "error" if strength == "required" else "warning"
+    if expansion is None:
+        walker.error(
+            "not-found",
+            "binding",
+            f"The value set {binding['valueSet']} is not loaded, so {element.id} was not checked.",
+            node.path,
+            "Load the package that defines it.",
+            "warning",
+        )
+        return
+    if strength != "required" and node.type == "CodeableConcept" and not node.value.get("coding"):
+        return  # text alone says that no code of the set applies
+    if in_value_set(node, expansion) is False:
+        text = f"{element.id}: {_told(node)} is not in the value set {binding['valueSet']} ({strength})."
+        walker.error("code-invalid", "binding", text, node.path, _offer(expansion), severity)
+
+
+def _check_system(walker: Walker, node: Node) -> None:
+    """Refuse a code where a Coding's own code system is loaded whole and lacks it."""
+    if node.type != "Coding" or not isinstance(node.value, dict):
+        return
+    system, code = node.value.get("system"), node.value.get("code")
+    if isinstance(system, str) and isinstance(code, str) and walker.terminology.system_has(system, code) is False:
+        text = f"The code system {system} has no code {shown(code)}."
+        walker.error("code-invalid", "code-unknown", text, node.path)
+
+
+def in_value_set(node: Node, expansion: Expansion) -> bool | None:
+    """Tell whether a code, Coding, CodeableConcept or Quantity is in; None where that cannot be told."""
+    value = node.value
+    if isinstance(value, str):
+        return expansion.has(None, value)
+    if not isinstance(value, dict):
+        return None
+    if node.type == "CodeableConcept":
+        codings = value.get("coding")
+        answers = [_coding(c, expansion) for c in codings if isinstance(c, dict)] if isinstance(codings, list) else []
+        return True if True in answers else None if None in answers else False
+    if node.type in (
+        "Coding",
+        "Quantity",
+        "Age",
+        "Count",
+        "Distance",
+        "Duration",
+        "MoneyQuantity",
+        "SimpleQuantity",
+    ):
+        return _coding(value, expansion) if "code" in value or node.type == "Coding" else None
+    return None
+
+
+def _coding(value: dict[str, Any], expansion: Expansion) -> bool | None:
+    code, system = value.get("code"), value.get("system")
+    if not isinstance(code, str) or not isinstance(system, str):
+        return None if expansion.unknown else False
+    return expansion.has(system, code)
+
+
+def _told(node: Node) -> str:
+    if node.type != "CodeableConcept":
+        value = node.value
+        return f"{value.get('system')}|{value.get('code')}" if isinstance(value, dict) else shown(value)
+    found = node.value.get("coding")
+    codings = [c for c in found if isinstance(c, dict)] if isinstance(found, list) else []
+    return ", ".join(f"{c.get('system')}|{c.get('code')}" for c in codings) or "a concept without a coding"
+
+
+def _offer(expansion: Expansion) -> str:
+    codes = sorted({c for system, found in expansion.codes.items() if not system.endswith("#lower") for c in found})
+    if not codes or expansion.open or expansion.unknown:
+        return ""
+    return f"Use one of: {', '.join(codes[:12])}{', …' if len(codes) > 12 else ''}."
+
+
+def check_range(walker: Walker, node: Node, element: Element) -> None:
+    """Check minValue[x] and maxValue[x]."""
+    for key, limit in element.definition.items():
+        if key.startswith("minValue") and _order(node.value, limit) == -1:
+            walker.error(
+                "value",
+                "min-value",
+                f"{element.id} must be at least {_plain(limit)}, is {_plain(node.value)}.",
+                node.path,
+            )
+        if key.startswith("maxValue") and _order(node.value, limit) == 1:
+            walker.error(
+                "value",
+                "max-value",
+                f"{element.id} may be at most {_plain(limit)}, is {_plain(node.value)}.",
+                node.path,
+            )
+
+
+def _plain(value: Any) -> str:
+    return (
+        f"{value.get('value')} {value.get('code') or value.get('unit') or ''}".strip()
+        if isinstance(value, dict)
+        else str(value)
+    )
+
+
+def _order(value: Any, limit: Any) -> int | None:
+    """Return -1, 0 or 1 as the value is below, at or above the limit; None where they do not compare."""
+    if isinstance(value, dict) and isinstance(limit, dict):
+        if (value.get("system"), value.get("code")) != (limit.get("system"), limit.get("code")):
+            return None
+        value, limit = value.get("value"), limit.get("value")
+    if isinstance(value, (int, Decimal, float)) and isinstance(limit, (int, Decimal, float)):
+        one, two = Decimal(str(value)), Decimal(str(limit))
+        return (one > two) - (one < two)
+    if isinstance(value, str) and isinstance(limit, str):
+        return compare_text(value, limit)
+    return None

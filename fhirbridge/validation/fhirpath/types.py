@@ -1,0 +1,104 @@
+"""What type an item is, which types it also is, and conversions between System types."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from fhirbridge.validation.fhirpath.temporal import Temporal
+from fhirbridge.validation.fhirpath.values import Quantity, TypeInfo
+from fhirbridge.validation.node import Node
+
+if TYPE_CHECKING:
+    from fhirbridge.validation.fhirpath.functions import Env
+
+_SYSTEM = ["Boolean", "Integer", "Decimal", "String", "Date", "DateTime", "Time", "Quantity", "Any"]
+
+
+def system_type(value: Any) -> str:
+    """Return the System type's name of a value that is no node."""
+    if isinstance(value, bool):
+        return "Boolean"
+    if isinstance(value, int):
+        return "Integer"
+    if isinstance(value, Decimal):
+        return "Decimal"
+    if isinstance(value, Temporal):
+        return "Time" if value.is_time else "Date" if value.is_date else "DateTime"
+    if isinstance(value, Quantity):
+        return "Quantity"
+    return "String" if isinstance(value, str) else "Any"
+
+
+def info(item: Any) -> TypeInfo:
+    """Return what ``type()`` says of an item."""
+    return TypeInfo("FHIR", item.type) if isinstance(item, Node) else TypeInfo("System", system_type(item))
+
+
+def is_a(env: Env, item: Any, name: str) -> bool:
+    """Tell whether an item is of a type or of one that specialises it; FHIR's names first, then System's."""
+    space, _, bare = name.rpartition(".")
+    if not isinstance(item, Node):
+        return space in ("", "System") and bare == system_type(item)
+    if space not in ("", "FHIR"):
+        return False
+    kind: str | None = item.type
+    while kind:
+        if kind == bare:
+            return True
+        kind = _parent(env, kind)
+    return False
+
+
+def is_just(env: Env, item: Any, name: str) -> bool:
+    """The same for ``as`` and ``ofType``: there a code is no string (the official tests say so)."""
+    if isinstance(item, Node) and item.is_primitive:
+        return name in (item.type, "FHIR." + item.type)
+    return is_a(env, item, name)
+
+
+def _parent(env: Env, kind: str) -> str | None:
+    structure = env.model.snapshots.definitions.structure("http://hl7.org/fhir/StructureDefinition/" + kind)
+    above = structure.get("baseDefinition") if structure else None
+    return str(above).rpartition("/")[2] if above else None
+
+
+def as_text(value: Any) -> str | None:
+    """Return what ``toString()`` gives, None where a value has no text."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Quantity):
+        words = value.unit.rstrip("s") in (
+            "year",
+            "month",
+            "week",
+            "day",
+            "hour",
+            "minute",
+            "second",
+            "millisecond",
+        )
+        return f"{value.value:f} {value.unit}" if words else f"{value.value:f} '{value.unit}'"
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, Temporal):
+        return value.text or written(value)
+    return str(value) if isinstance(value, (str, int)) else None
+
+
+def written(moment: Temporal) -> str:
+    """Write a date or time that was worked out, not read."""
+    parts = list(moment.parts)
+    if moment.is_time:
+        clock, date = parts, ""
+    else:
+        date, clock = "-".join(f"{int(p):0{4 if n == 0 else 2}d}" for n, p in enumerate(parts[:3])), parts[3:]
+    pieces = [f"{int(p):02d}" for p in clock[:2]]
+    if len(clock) > 2:
+        second = Decimal(clock[2])
+        pieces.append(f"{int(second):02d}" + f"{second % 1:f}"[1:])  # as many decimals as were written
+    zone = ""
+    if moment.offset is not None and clock:
+        sign, minutes = ("-" if moment.offset < 0 else "+"), abs(moment.offset)
+        zone = "Z" if not moment.offset else f"{sign}{minutes // 60:02d}:{minutes % 60:02d}"
+    return date + ("T" if date and pieces else "") + ":".join(pieces) + zone

@@ -1,0 +1,156 @@
+"""Checks a narrative's XHTML: well-formed, and only what R4 allows (http://hl7.org/fhir/R4/narrative.html#xhtml)."""
+
+from __future__ import annotations
+
+import re
+
+_TOKEN = re.compile(
+    r"<!--(?:(?!--).)*-->|<(?P<close>/)?(?P<tag>[A-Za-z][\w:.-]*)(?P<attrs>(?:\s+[\w:.-]+\s*=\s*(?:\"[^\"<]*\"|'[^'<]*'))*)\s*(?P<empty>/)?>|(?P<text>[^<]+)",
+    re.DOTALL,
+)
+_ATTRIBUTE = re.compile(r"([\w:.-]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)')")
+_STRAY_AMPERSAND = re.compile(r"&(?!#[0-9]+;|#x[0-9A-Fa-f]+;|[A-Za-z][A-Za-z0-9]*;)")
+
+TAGS = frozenset(
+    [
+        "p",
+        "br",
+        "div",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "a",
+        "span",
+        "b",
+        "em",
+        "i",
+        "strong",
+        "small",
+        "big",
+        "tt",
+        "dfn",
+        "q",
+        "var",
+        "abbr",
+        "acronym",
+        "cite",
+        "blockquote",
+        "hr",
+        "address",
+        "bdo",
+        "kbd",
+        "ul",
+        "ol",
+        "li",
+        "dl",
+        "dt",
+        "dd",
+        "pre",
+        "table",
+        "caption",
+        "colgroup",
+        "col",
+        "thead",
+        "tr",
+        "tfoot",
+        "tbody",
+        "th",
+        "td",
+        "code",
+        "samp",
+        "img",
+        "map",
+        "area",
+        "sub",
+        "sup",
+        "ins",
+        "del",
+        "style",
+    ]
+) - {"style"}
+_EVERYWHERE = frozenset(["title", "style", "class", "id", "lang", "xml:lang", "dir", "accesskey", "tabindex", "xmlns"])
+_ATTRIBUTES = {
+    "a": {"href", "name", "rel", "rev", "charset", "type", "hreflang", "target"},
+    "img": {"src", "alt", "height", "width", "longdesc", "usemap", "ismap", "border"},
+    "table": {"border", "cellpadding", "cellspacing", "summary", "width", "frame", "rules"},
+    "col": {"span", "width", "align", "valign"},
+    "colgroup": {"span", "width", "align", "valign"},
+    "q": {"cite"},
+    "blockquote": {"cite"},
+    "bdo": {"dir"},
+    "map": {"name"},
+    "ins": {"cite", "datetime"},
+    "del": {"cite", "datetime"},
+    "area": {"shape", "coords", "href", "alt", "nohref"},
+    "ol": {"type", "start"},
+    "ul": {"type"},
+    "li": {"value", "type"},
+    "pre": {"space", "xml:space", "width"},
+    "hr": {"size", "width", "align"},
+    "p": {"align"},
+    "div": {"align"},
+}
+_CELL = frozenset(
+    [
+        "abbr",
+        "axis",
+        "headers",
+        "scope",
+        "rowspan",
+        "colspan",
+        "align",
+        "valign",
+        "char",
+        "charoff",
+        "nowrap",
+        "width",
+        "height",
+        "bgcolor",
+    ]
+)
+
+
+def is_allowed(div: str) -> bool:
+    """Tell whether a narrative's div is well-formed and uses only R4's XHTML subset (invariants txt-1 and txt-2)."""
+    stack: list[str] = []
+    seen = shown = False
+    at, text = 0, div.strip()
+    while at < len(text):
+        token = _TOKEN.match(text, at)
+        if token is None:
+            return False
+        at = token.end()
+        if token["text"] is not None:
+            if _STRAY_AMPERSAND.search(token["text"]) or (not stack and token["text"].strip()):
+                return False
+            shown = shown or bool(token["text"].strip())
+        elif token["tag"] and token["close"]:
+            if not stack or stack.pop() != token["tag"] or token["attrs"] or token["empty"]:
+                return False
+        elif token["tag"]:
+            tag = token["tag"]
+            if (not stack and (seen or tag != "div")) or not _fine(tag, token["attrs"]):
+                return False
+            seen = True
+            shown = shown or tag == "img"
+            if not token["empty"]:
+                stack.append(tag)
+    return seen and shown and not stack
+
+
+def _fine(tag: str, attributes: str) -> bool:
+    if tag not in TAGS:
+        return False
+    found = [(name, one or two) for name, one, two in _ATTRIBUTE.findall(attributes)]
+    names = [name for name, _ in found]
+    allowed = (
+        _EVERYWHERE
+        | _ATTRIBUTES.get(tag, set())
+        | (_CELL if tag in ("td", "th", "tr", "thead", "tbody", "tfoot") else set())
+    )
+    if len(set(names)) != len(names) or not all(name in allowed or name.startswith("xmlns:") for name in names):
+        return False
+    return not any(name == "xmlns" and value != "http://www.w3.org/1999/xhtml" for name, value in found)

@@ -1,0 +1,80 @@
+"""Checks that a Reference points at something its element allows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fhirbridge.validation.references import literal_type
+from fhirbridge.validation.tree import STRUCTURES, Element, TypeRef
+
+if TYPE_CHECKING:
+    from fhirbridge.validation.node import Node
+    from fhirbridge.validation.walker import Walker
+
+_ANY = ("Resource", "DomainResource")
+
+
+def check(walker: Walker, node: Node, ref: TypeRef, element: Element) -> None:
+    """Check target type (from the literal URL, ``type``, contained or bundled resource) and target profile."""
+    value = node.value
+    if not isinstance(value, dict):
+        return
+    literal = value.get("reference")
+    found = walker.around.resolve(literal) if isinstance(literal, str) else None
+    named = literal_type(literal) if isinstance(literal, str) else None
+    known = _known_types(walker, ref.targets)
+    told = value.get("type") if isinstance(value.get("type"), str) else None
+    stated = found.get("resourceType") if found else None
+    actual = stated if isinstance(stated, str) else named
+    if told and actual and told != actual:
+        walker.error(
+            "structure",
+            "reference-type",
+            f"{node.path} says type {told}, but points at a {actual}.",
+            f"{node.path}.type",
+        )
+    kind = actual or told
+    if kind is None or not ref.targets or known is None:
+        return
+    if kind not in known:
+        allowed = ", ".join(sorted(known))
+        walker.error(
+            "structure",
+            "reference-target",
+            f"{element.id} may not point at a {kind}; allowed: {allowed}.",
+            node.path,
+        )
+    elif found is not None:
+        _check_profiles(walker, node, ref, element, found)
+
+
+def _check_profiles(walker: Walker, node: Node, ref: TypeRef, element: Element, found: dict[str, object]) -> None:
+    kind = found.get("resourceType")
+    if any(t in (STRUCTURES + str(kind), *(STRUCTURES + a for a in _ANY)) for t in ref.targets):
+        return
+    target = walker.model.root(found, node.path)
+    if target is None:
+        return
+    around, walker.around = walker.around, walker.around
+    fits = any(walker.conforms(target, t) for t in ref.targets if _type_of(walker, t) == kind)
+    walker.around = around
+    if not fits:
+        text = f"{element.id}: the {kind} it points at conforms to none of {', '.join(ref.targets)}."
+        walker.error(
+            "structure",
+            "reference-profile",
+            text,
+            node.path,
+            f"Validate that {kind} against the profile to see why.",
+        )
+
+
+def _known_types(walker: Walker, targets: tuple[str, ...]) -> set[str] | None:
+    """Return the resource types that target profiles allow; None where any is allowed or one is not loaded."""
+    kinds = {_type_of(walker, target) for target in targets}
+    return None if None in kinds or kinds & set(_ANY) else {str(kind) for kind in kinds}
+
+
+def _type_of(walker: Walker, target: str) -> str | None:
+    structure = walker.snapshots.definitions.structure(target)
+    return str(structure["type"]) if structure and structure.get("type") else None

@@ -1,0 +1,103 @@
+"""The main job on real parts: records in, valid FHIR out, into a FHIR server, and proof that it arrived."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fhir.resources.R4B import get_fhir_model_class
+
+from fhirbridge import fhirjson, settings
+from fhirbridge.cli.exchange import run_push, run_verify
+from fhirbridge.cli.loading import load_records
+from fhirbridge.cli.workplace import Workplace
+from fhirbridge.demo.cohort import write_cohort
+from fhirbridge.identity import new_key
+
+TODAY = dt.date(2026, 6, 1)
+SUBJECTS = 6
+TYPES = {
+    "BodyStructure", "Consent", "DiagnosticReport", "Group", "Location", "Observation", "Organization", "Patient",
+    "ResearchStudy", "ResearchSubject",
+}  # fmt: skip
+
+
+@pytest.fixture
+def loaded(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workplace]:
+    """A workplace whose store holds a small cohort."""
+    monkeypatch.chdir(tmp_path)
+    yield from _loaded(tmp_path, database_url)
+
+
+@pytest.fixture
+def loaded_into_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workplace]:
+    monkeypatch.chdir(tmp_path)
+    yield from _loaded(tmp_path, f"sqlite:///{tmp_path / 'store.db'}")
+
+
+def _loaded(folder: Path, database: str) -> Iterator[Workplace]:
+    new_key(folder / "fhirbridge.key")
+    place = Workplace(settings.read(database=database, pseudonym_key=folder / "fhirbridge.key"))
+    write_cohort(place.study, folder / "cohort", subjects=SUBJECTS)
+    report = load_records(place, folder / "cohort", today=TODAY, quiet=True)
+    assert (report.refused, report.rows) == (0, report.accepted)
+    yield place
+    place.close()
+
+
+def at(place: Workplace, base_url: str) -> Workplace:
+    """The same workplace, with this hospital."""
+    given = place.settings.model_dump() | {"hospital": base_url}
+    return Workplace(settings.read(**given))
+
+
+def test_every_resource_is_valid_and_passes_the_r4b_models(loaded: Workplace) -> None:
+    found = [one.content() for one in loaded.store.iterate(loaded.study.id)]
+    assert {resource["resourceType"] for resource in found} == TYPES
+    for resource in found:
+        get_fhir_model_class(resource["resourceType"]).model_validate_json(fhirjson.dumps(resource))
+        errors = [one for one in loaded.validator.validate(resource)["issue"] if one["severity"] == "error"]
+        assert errors == []
+
+
+def test_digits_survive_from_the_csv_file_to_the_store(loaded: Workplace, tmp_path: Path) -> None:
+    text = (tmp_path / "cohort" / "laboratory.csv").read_text(encoding="utf-8")
+    reported = {line.split(",")[5] for line in text.splitlines()[1:]}
+    ending_in_zero = {value for value in reported if "." in value and value.endswith("0")}
+    assert ending_in_zero
+    bodies = b"".join(one.body for one in loaded.store.iterate(loaded.study.id, types=["Observation"]))
+    assert [value for value in sorted(ending_in_zero) if f'"value":{value}'.encode() not in bodies] == []
+
+
+def test_a_subject_number_or_birth_date_is_nowhere_but_in_research_subject(loaded: Workplace, tmp_path: Path) -> None:
+    subjects = [line.split(",") for line in (tmp_path / "cohort" / "subjects.csv").read_text().splitlines()[1:]]
+    secrets = [secret.encode() for row in subjects for secret in (row[0], row[3])]
+    for one in loaded.store.iterate(loaded.study.id):
+        if one.type != "ResearchSubject":
+            assert not any(secret in one.body or secret.decode() in one.id for secret in secrets), one.type
+
+
+def test_it_arrives_whole_and_a_second_push_sends_nothing(loaded: Workplace, hospital: str) -> None:
+    arrives(at(loaded, hospital))
+
+
+@pytest.mark.hapi
+def test_it_arrives_whole_at_a_hapi_server(loaded_into_sqlite: Workplace, hapi: str) -> None:
+    place = at(loaded_into_sqlite, hapi)
+    arrives(place)
+    assert run_verify(place, quiet=True).total.digits_lost == 0
+
+
+def arrives(place: Workplace) -> None:
+    stored = sum(place.store.counts(place.study.id).values())
+    first, second = run_push(place, quiet=True), run_push(place, quiet=True)
+    assert first.failures == []
+    assert (first.sent, first.complete) == (stored, True)
+    assert (second.sent, second.unchanged) == (0, stored)
+    assert second.statuses.get("none") is None
+    report = run_verify(place, quiet=True)
+    assert report.agrees, report.as_dict()
+    assert report.total.expected == stored
+    place.close()

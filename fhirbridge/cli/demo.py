@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
+import sys
 import time
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
@@ -140,15 +141,17 @@ def _show(steps: Steps, directory: Path) -> None:
         for one in steps
     ]
     console.table("From study records to the hospital and back", "step", *columns, rows=rows)
-    config = directory / "fhirbridge.toml"
+    command = f"{Path(sys.argv[0])} --config {directory / 'fhirbridge.toml'}"
     console.out.print(
-        "\nWhat to try next (the hospital has stopped; its data, the records and the store are still there):\n"
-        f"  fhirbridge --config {config} status                 what is stored, what waits to be sent\n"
-        f"  fhirbridge --config {config} ingest {directory}/cohort   load the same records again: nothing changes\n"
-        "  fhirbridge dictionary                                the columns that records come in\n"
-        "  fhirbridge validate profiles/examples                what the profiles accept and refuse\n"
-        "  edit a row of the cohort, ingest again, and see what is refused and why\n"
-        "The commands are in .venv/bin.",
+        "\nThe hospital has stopped; its data, the records and the store are still there. What to try next:\n"
+        f"  {command} status\n"
+        "      what is stored, and what waits to be sent\n"
+        f"  {command} ingest {directory / 'cohort'}\n"
+        "      load the same records again: nothing changes; break a row first, and see it refused and explained\n"
+        f"  {command} validate profiles/examples\n"
+        "      what the profiles accept and refuse\n"
+        f"  {command} dictionary\n"
+        "      the tables and columns that records come in",
         highlight=False,
         soft_wrap=True,
     )

@@ -48,22 +48,22 @@ def verify(context: typer.Context, hospital: HospitalUrl = None, as_json: AsJson
 
 def run_push(place: Workplace, *, quiet: bool = False) -> PushReport:
     """Push the study of the workplace to its hospital, with a bar, and note the run."""
-    run = place.bound_store.start_run("push")
-    outcome, counts = "failed", {}
-    try:
-        with place.hospital() as hospital, console.progress("push", quiet=quiet) as advance:
-            report = push_to(
-                place.store,
-                hospital,
-                place.study.id,
-                run=run,
-                connections=place.settings.hospital_connections,
-                bundle_size=place.settings.hospital_bundle_entries,
-                progress=advance,
-            )
-        outcome, counts = "done" if report.complete else "incomplete", report.as_dict()
-    finally:
-        place.store.finish_run(run, outcome, counts)
+    store = place.bound_store
+    with (
+        place.run("push") as run,
+        place.hospital() as hospital,
+        console.progress("push", quiet=quiet) as advance,
+    ):
+        report = push_to(
+            store,
+            hospital,
+            place.study.id,
+            run=run.id,
+            connections=place.settings.hospital_connections,
+            bundle_size=place.settings.hospital_bundle_entries,
+            progress=advance,
+        )
+        run.end("done" if report.complete else "incomplete", report.as_dict())
     return report
 
 

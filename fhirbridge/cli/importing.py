@@ -93,15 +93,14 @@ def _valid(place: Workplace, record: RegistryRecord) -> registry_record.Registry
     return made
 
 
-@contextmanager
-def into_store(place: Workplace, run: str) -> Iterator[Keep]:
-    """Give a ``keep`` that stores each record's resources."""
+def into_store(place: Workplace, run: str) -> Keep:
+    """Return a ``keep`` that stores each record's resources."""
 
     def keep(ranked: list[tuple[int, Resource]]) -> None:
         with place.store.transaction() as transaction:
             transaction.put(ranked, run=run)
 
-    yield keep
+    return keep
 
 
 @contextmanager

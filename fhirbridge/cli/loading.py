@@ -82,7 +82,7 @@ def load_records(
     from the one stored. A run is noted whatever becomes of it; what was refused is kept with it. Raises InputError
     where the source holds no table at all.
     """
-    place.bound_store, place.validator  # noqa: B018  # opened first: nothing is read if these fail
+    store, validator = place.bound_store, place.validator
     known = lru_cache(maxsize=4096)(lambda subject: _facts(place, subject))
     with (
         console.progress("read", quiet=quiet) as reading,
@@ -93,25 +93,19 @@ def load_records(
             known_subjects=known,
             progress=lambda done, total, _: reading(done, total),
         ) as batch,
+        place.run("ingest") as run,
     ):
-        run = place.store.start_run("ingest")
-        outcome, counts = "interrupted", {}
-        try:
-            store = place.store
-            line = Ingest(
-                store,
-                lambda record: _mapped(place, record, known, moved),
-                place.validator,
-                lambda finding: store.quarantine(run, [finding]),
-                run,
-            )
-            store.quarantine(run, batch.findings())
-            loaded = Loaded(
-                run, str(source), tuple(batch.tables.values()), batch.notes, _ingest(line, place, batch, quiet)
-            )
-            outcome, counts = "refused" if loaded.refused else "done", loaded.as_dict()
-        finally:
-            place.store.finish_run(run, outcome, counts)
+        store.quarantine(run.id, batch.findings())
+        line = Ingest(
+            store,
+            lambda record: _mapped(place, record, known, moved),
+            validator,
+            lambda finding: store.quarantine(run.id, [finding]),
+            run.id,
+        )
+        report = _ingest(line, place, batch, quiet)
+        loaded = Loaded(run.id, str(source), tuple(batch.tables.values()), batch.notes, report)
+        run.end("refused" if loaded.refused else "done", loaded.as_dict())
     return loaded
 
 

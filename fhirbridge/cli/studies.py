@@ -12,6 +12,7 @@ from fhirbridge import fhirjson
 from fhirbridge.cli import console
 from fhirbridge.cli.app import AsJson, app, working
 from fhirbridge.cli.importing import Imported, import_records, into_file, into_store
+from fhirbridge.cli.workplace import Run
 from fhirbridge.errors import EXIT_REFUSED, Finding
 
 study = typer.Typer(no_args_is_help=True, help="Studies: the study file, and records of trial registries.")
@@ -66,24 +67,27 @@ def import_(
     Nothing is lost silently: what FHIR R4 cannot hold is in published extensions, or listed in the record's report.
     A bad record is reported and the next goes on; thousands are read one by one.
     """
-    with working(context, as_json) as place, ExitStack() as stack:
-        run = None if output else place.store.start_run("study import")
-        keep = stack.enter_context(into_file(output) if output else into_store(place, run or ""))
-        lines = stack.enter_context(report.open("wb")) if report else None
+    with working(context, as_json) as place:
         imported, few = Imported(), list[dict[str, Any] | Finding]()
-        advance = stack.enter_context(console.progress("import", quiet=as_json))
-        for one in import_records(place, sources, keep, imported):
-            told = console.as_dict(one) if isinstance(one, Finding) else one
-            if lines:
-                lines.write(fhirjson.dumps(told) + b"\n")
-            if run and isinstance(one, Finding):
-                place.store.quarantine(run, [one])
-            if as_json or isinstance(one, Finding) or imported.records <= FEW:
-                few.append(one)
-            advance(imported.records, None)
-        if run:
-            place.store.finish_run(run, "refused" if imported.refused else "done", imported.as_dict())
-        stack.close()
+        with ExitStack() as stack:
+            run: Run | None = None
+            if output:
+                keep = stack.enter_context(into_file(output))
+            else:
+                run = stack.enter_context(place.run("study import"))
+                keep = into_store(place, run.id)
+            lines = stack.enter_context(report.open("wb")) if report else None
+            advance = stack.enter_context(console.progress("import", quiet=as_json))
+            for one in import_records(place, sources, keep, imported):
+                if lines:
+                    lines.write(fhirjson.dumps(console.as_dict(one) if isinstance(one, Finding) else one) + b"\n")
+                if run and isinstance(one, Finding):
+                    place.store.quarantine(run.id, [one])
+                if as_json or isinstance(one, Finding) or imported.records <= FEW:
+                    few.append(one)
+                advance(imported.records, None)
+            if run:
+                run.end("refused" if imported.refused else "done", imported.as_dict())
         _show(imported, few, as_json)
         if imported.refused:
             raise typer.Exit(EXIT_REFUSED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,19 @@ from fhirbridge.validation import Validator
 ROOT = Path(fhirbridge.__file__).parent.parent
 PROFILES = ROOT / "profiles"
 STUDIES = Path(mappings.__file__).parent / "studies"
+
+
+@dataclass(slots=True)
+class Run:
+    """A run under way: its id, and how it ended once ``end`` has said so."""
+
+    id: str
+    outcome: str = "interrupted"
+    counts: dict[str, Any] = field(default_factory=dict)
+
+    def end(self, outcome: str, counts: dict[str, Any]) -> None:
+        """Say how the run ended and what it counted."""
+        self.outcome, self.counts = outcome, counts
 
 
 class Workplace:
@@ -91,6 +105,15 @@ class Workplace:
         ) as hospital:
             hospital.capabilities()
             yield hospital
+
+    @contextmanager
+    def run(self, command: str) -> Iterator[Run]:
+        """Note a run of a command in the store, whatever becomes of it."""
+        noted = Run(self.store.start_run(command))
+        try:
+            yield noted
+        finally:
+            self.store.finish_run(noted.id, noted.outcome, noted.counts)
 
     def close(self) -> None:
         """Close what was opened."""

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from fhirbridge.errors import Finding, RecordError, Resource
 from fhirbridge.records.types import Subject
 from fhirbridge.store import Store
+from fhirbridge.sync.withdrawal import withdrawn
 
 Mapper = Callable[[Any], list[tuple[int, Resource]]]
 """From a record to its resources, each with its rank in dependency order."""
@@ -51,6 +52,8 @@ class IngestReport:
     stored: int = 0
     refused: int = 0
     refused_rows: int = 0
+    withdrawn: int = 0
+    """Of the resources updated: those that a corrected record no longer implies, now entered-in-error."""
     resources: Counter[str] = field(default_factory=Counter)
     """created, updated, unchanged"""
     by_type: dict[str, Counter[str]] = field(default_factory=dict)
@@ -67,6 +70,7 @@ class IngestReport:
             "records": self.records,
             "stored": self.stored,
             "refused": self.refused,
+            "withdrawn": self.withdrawn,
             "resources": dict(self.resources),
             "by_type": {name: dict(fates) for name, fates in self.by_type.items()},
             "balanced": self.balanced,
@@ -166,11 +170,17 @@ class Ingest:
         )
 
     def _put(self, ranked: list[tuple[int, Resource]]) -> None:
+        """Store resources and, in the same transaction, withdraw what their earlier versions implied."""
         if not ranked:
             return
+        written = {(resource["resourceType"], resource["id"]) for _, resource in ranked}
         with self._store.transaction() as transaction:
-            fates = transaction.put(ranked, run=self._run)
-        for (_, resource), fate in zip(ranked, fates, strict=True):
+            fates = list(transaction.put(ranked, run=self._run))
+            updated = [resource for (_, resource), fate in zip(ranked, fates, strict=True) if fate == "updated"]
+            gone = list(withdrawn(self._store, updated, written))
+            self.report.withdrawn += len(gone)
+            fates += transaction.put(gone, run=self._run)
+        for (_, resource), fate in zip([*ranked, *gone], fates, strict=True):
             self.report.resources[fate] += 1
             self.report.by_type.setdefault(resource["resourceType"], Counter())[fate] += 1
 

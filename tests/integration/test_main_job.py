@@ -11,7 +11,7 @@ from fhir.resources.R4B import get_fhir_model_class
 
 from fhirbridge import fhirjson, settings
 from fhirbridge.cli.exchange import run_push, run_verify
-from fhirbridge.cli.loading import load_records
+from fhirbridge.cli.loading import Loaded, load_records
 from fhirbridge.cli.workplace import Workplace
 from fhirbridge.demo.cohort import write_cohort
 from fhirbridge.identity import new_key
@@ -77,6 +77,56 @@ def test_a_subject_number_or_birth_date_is_nowhere_but_in_research_subject(loade
     for one in loaded.store.iterate(loaded.study.id):
         if one.type != "ResearchSubject":
             assert not any(secret in one.body or secret.decode() in one.id for secret in secrets), one.type
+
+
+def reload(place: Workplace, folder: Path) -> Loaded:
+    report = load_records(place, folder / "cohort", today=TODAY, quiet=True)
+    assert report.refused == 0
+    return report
+
+
+def replace_in(file: Path, old: str, new: str) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    file.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def test_a_result_corrected_to_not_detected_withdraws_its_logarithm(loaded: Workplace, tmp_path: Path) -> None:
+    file = tmp_path / "cohort" / "laboratory.csv"
+    line = next(line for line in file.read_text().splitlines() if ",HBV-DNA," in line and "[IU]/mL" in line)
+    result, value = line.split(",")[0], line.split(",")[5]
+    logarithm = loaded.identity.id("Observation", "laboratory-log10", result)
+    before = loaded.store.read("Observation", logarithm)
+    assert before is not None
+    assert before.content()["status"] == "final"
+    replace_in(file, line, line.replace(f",{value},[IU]/mL,,final", ",not detected,,,corrected"))
+    report = reload(loaded, tmp_path)
+    after = loaded.store.read("Observation", logarithm)
+    assert after is not None
+    assert after.content()["status"] == "entered-in-error"
+    assert loaded.validator.is_valid(after.content())
+    assert (report.ingested.withdrawn, report.resources["updated"]) == (1, 2)
+    assert reload(loaded, tmp_path).resources["updated"] == 0
+
+
+def test_a_lesion_that_a_corrected_exam_no_longer_has_is_withdrawn_and_can_come_back(
+    loaded: Workplace, tmp_path: Path
+) -> None:
+    file = tmp_path / "cohort" / "lesions.csv"
+    line = file.read_text(encoding="utf-8").splitlines()[1]
+    exam, lesion = line.split(",")[:2]
+    observation = loaded.identity.id("Observation", "lesion", exam, lesion)
+    replace_in(file, line + "\n", "")
+    assert reload(loaded, tmp_path).ingested.withdrawn == 1
+    gone = loaded.store.read("Observation", observation)
+    assert gone is not None
+    assert gone.content()["status"] == "entered-in-error"
+    assert loaded.validator.is_valid(gone.content())
+    file.write_text(file.read_text(encoding="utf-8") + line + "\n", encoding="utf-8")
+    assert reload(loaded, tmp_path).ingested.withdrawn == 0
+    back = loaded.store.read("Observation", observation)
+    assert back is not None
+    assert back.content()["status"] == "final"
 
 
 def test_it_arrives_whole_and_a_second_push_sends_nothing(loaded: Workplace, hospital: str) -> None:

@@ -1,0 +1,50 @@
+"""Withdrawal: what a corrected record no longer says must not go on standing as if it did.
+
+A report that lists a lesion less, or a result that turned from a number into "not detected", leaves an Observation
+behind that nothing produces any more. It is marked ``entered-in-error``
+(http://hl7.org/fhir/R4/valueset-observation-status.html), never deleted, so that every server and registry learns it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+
+from fhirbridge.errors import Resource
+from fhirbridge.store import Store, Stored
+
+Name = tuple[str, str]
+"""Type and id."""
+
+
+def withdrawn(store: Store, updated: Iterable[Resource], written: Collection[Name]) -> Iterator[tuple[int, Resource]]:
+    """Yield, with their ranks, the Observations that ``updated`` resources used to imply and no longer do.
+
+    ``store`` still answers with what stood before (read it while the transaction that updates is open);
+    ``written`` is everything that transaction writes.
+    """
+    for resource in updated:
+        before = store.read(resource["resourceType"], resource["id"])
+        if before is None:
+            continue
+        for left in _left_behind(store, before, resource):
+            content = left.content()
+            if (left.type, left.id) not in written and content["status"] != "entered-in-error":
+                yield left.rank, {**content, "status": "entered-in-error"}
+
+
+def _left_behind(store: Store, before: Stored, now: Resource) -> Iterator[Stored]:
+    if before.type == "DiagnosticReport":
+        kept = set(_references(now, "result"))
+        gone = [name for name in _references(before.content(), "result") if name not in kept]
+        yield from store.read_many("Observation", [id for kind, id in gone if kind == "Observation"])
+    elif before.type == "Observation":
+        for other in store.iterate(before.study, types=["Observation"], compartment=before.compartment):
+            if (before.type, before.id) in _references(other.content(), "derivedFrom"):
+                yield other
+
+
+def _references(resource: Resource, element: str) -> list[Name]:
+    """Return what an element's literal references ``Type/id`` point to."""
+    literals = (one.get("reference", "") for one in resource.get(element, []))
+    parts = (literal.split("/") for literal in literals)
+    return [(found[0], found[1]) for found in parts if len(found) == 2]

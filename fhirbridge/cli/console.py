@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -10,7 +11,15 @@ from typing import Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -25,13 +34,13 @@ Advance = Callable[[int, int | None], None]
 
 
 @contextmanager
-def progress(title: str, *, quiet: bool = False) -> Iterator[Advance]:
-    """Show a bar on standard error while the block runs; yields ``advance(done, total)``."""
+def progress(title: str, *, quiet: bool = False, in_bytes: bool = False) -> Iterator[Advance]:
+    """Show a bar on standard error while the block runs; yields ``advance(done, total)``, of things or of bytes."""
     bar = Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        DownloadColumn() if in_bytes else MofNCompleteColumn(),
         TimeRemainingColumn(elapsed_when_finished=True),
         console=err,
         disable=quiet or not err.is_terminal,
@@ -97,16 +106,30 @@ def as_dict(finding: Finding) -> dict[str, Any]:
 
 
 def findings(found: Iterable[Finding], *, limit: int | None = None) -> None:
-    """Print refused records, at most ``limit`` of them, then how many more there are."""
-    listed = list(found)
-    for finding in listed[:limit]:
-        place = ":".join(str(part) for part in (finding.file, finding.line, finding.column) if part is not None)
-        value = "" if finding.value is None else f" = {finding.value!r}"
-        field = f" {finding.field}{value}" if finding.field else ""
-        head = Text.assemble(
-            (place or "-", "bold"), f"  {finding.record}", (field, "yellow"), (f"  [{finding.rule}]", "dim")
-        )
-        out.print(head, soft_wrap=True, highlight=False)
-        out.print(Text(f"    {finding.message}. {finding.remedy}"), soft_wrap=True, highlight=False)
-    if limit is not None and len(listed) > limit:
-        out.print(f"… and {len(listed) - limit:,} more: `fhirbridge quarantine` lists them all.", highlight=False)
+    """Print refused records, at most ``limit`` of them; rows that only wait for another row are then just counted."""
+    refused, held, more = list[Finding](), Counter[str](), 0
+    for finding in found:
+        if limit is not None and finding.rule == "held":
+            held[finding.message] += 1
+        elif limit is None or len(refused) < limit:
+            refused.append(finding)
+        else:
+            more += 1
+    for finding in refused:
+        _finding(finding)
+    for message, count in held.most_common(5):
+        out.print(Text(f"{count:,} held: {message}."), soft_wrap=True, highlight=False)
+    if more or held:
+        rest = f"{more:,} more are refused; " if more else ""
+        out.print(f"{rest}`fhirbridge quarantine` lists every one.", highlight=False)
+
+
+def _finding(finding: Finding) -> None:
+    place = ":".join(str(part) for part in (finding.file, finding.line, finding.column) if part is not None)
+    value = "" if finding.value is None else f" = {finding.value!r}"
+    field = f" {finding.field}{value}" if finding.field else ""
+    head = Text.assemble(
+        (place or "-", "bold"), f"  {finding.record}", (field, "yellow"), (f"  [{finding.rule}]", "dim")
+    )
+    out.print(head, soft_wrap=True, highlight=False)
+    out.print(Text(f"    {finding.message}. {finding.remedy}"), soft_wrap=True, highlight=False)

@@ -1,7 +1,7 @@
 # make demo    the main job, on a hospital of its own            make demo SUBJECTS=20
 # make test    every test this machine can run                   make test TESTS='tests/records -k enum'
 # make lint    style, types, import contracts
-# make bench   what each step costs, as shares of one run
+# make bench   what each step costs, as shares of one run; validation beside other validators
 # make clean   takes away what the others made
 
 PYTHON ?= python3
@@ -47,6 +47,7 @@ lint: $(VENV)/test.stamp
 bench: $(VENV)/test.stamp
 	@$(BIN)/fhirbridge definitions install
 	@$(BIN)/python benchmarks/pipeline.py
+	@$(BIN)/python benchmarks/validation.py
 
 clean:
 	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache tests/hapi/target

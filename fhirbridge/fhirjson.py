@@ -7,7 +7,8 @@ fraction or an exponent is read as ``Decimal`` and written with the digits it ca
 from __future__ import annotations
 
 import hashlib
-from decimal import Decimal
+import json
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import msgspec
@@ -23,11 +24,41 @@ SERVER_META = frozenset({"versionId", "lastUpdated", "source"})
 
 
 def loads(text: bytes | str) -> Any:
-    """Parse JSON; fractions become ``Decimal`` with their digits. Raises InputError naming the byte offset."""
+    """Parse JSON; fractions become ``Decimal`` with their digits. Raises InputError naming the byte offset.
+
+    Of a key that comes twice the last value is kept, as msgspec does; ``repeats_keys`` tells where that matters.
+    """
     try:
         return _decoder.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InputError(f"not JSON: {error}. Send UTF-8 JSON (RFC 8259).") from error
+    except InvalidOperation as error:
+        raise InputError("not usable JSON: a number's exponent is out of all range. Write it without one.") from error
+    except RecursionError as error:
+        raise InputError("not usable JSON: nested too deep to be read. FHIR has no use for that.") from error
+
+
+def repeats_keys(text: bytes, value: Any) -> bool:
+    """Tell whether an object in a JSON text may have a key twice, given what ``loads`` made of it.
+
+    Written again, a value lacks the two quotes of every key that was dropped; only ``\\u`` escapes can blur that
+    count, and then the text is read once more. Costs half of ``loads`` where the text is compact, else as much.
+    """
+    written = _encoder.encode(value)
+    if written == text.rstrip():
+        return False
+    if b"\\u" not in text:
+        return text.count(b'"') != written.count(b'"')
+    try:
+        json.loads(text, object_pairs_hook=_once, parse_float=str, parse_int=str)
+    except (KeyError, RecursionError):
+        return True
+    return False
+
+
+def _once(pairs: list[tuple[str, Any]]) -> None:
+    if len(pairs) != len({key for key, _ in pairs}):
+        raise KeyError
 
 
 def dumps(value: Any) -> bytes:

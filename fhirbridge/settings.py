@@ -33,6 +33,7 @@ class Settings(BaseSettings):
     profiles: tuple[Path, ...] = Field(
         (), description="further FHIR packages to validate against: folders, .tgz or files, beside the shipped one"
     )
+    accepted: Path | None = Field(None, description="TOML or JSON file of findings that are accepted for a time")
 
     @classmethod
     def settings_customise_sources(

@@ -1,5 +1,6 @@
 """The codec keeps what a number says and gives equal content one hash."""
 
+import json
 from decimal import Decimal
 
 import pytest
@@ -46,3 +47,42 @@ def test_what_is_not_json_is_an_input_error_that_names_the_byte() -> None:
 
 def test_chinese_text_is_written_as_it_reads() -> None:
     assert fhirjson.dumps({"text": "未检出"}) == '{"text":"未检出"}'.encode()
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@given(JSON, st.booleans(), st.sampled_from([None, 1]))
+def test_a_text_without_a_repeated_key_is_never_accused(value: object, escaped: bool, indent: int | None) -> None:
+    text = json.dumps({"a": value}, ensure_ascii=escaped, indent=indent).encode("utf-8", "replace")
+    try:
+        read = fhirjson.loads(text)
+    except InputError:  # half a surrogate pair
+        return
+    assert not fhirjson.repeats_keys(text, read)
+
+
+@given(st.text(), JSON, JSON, st.booleans())
+def test_a_repeated_key_is_always_noticed(key: str, one: object, two: object, escaped: bool) -> None:
+    name, first, second = (json.dumps(part, ensure_ascii=escaped) for part in (key, one, two))
+    text = f'{{"x": [{{{name}: {first}, {name}: {second}}}]}}'.encode("utf-8", "replace")
+    try:
+        read = fhirjson.loads(text)
+    except InputError:
+        return
+    assert fhirjson.repeats_keys(text, read)
+
+
+def test_a_key_spelt_with_an_escape_is_the_same_key() -> None:
+    text = rb'{"gender": "male", "g\u0065nder": "female"}'
+    assert fhirjson.repeats_keys(text, fhirjson.loads(text))
+
+
+@pytest.mark.parametrize("text", ['{"a": 1E+400000000000000000000}', "[" * 100_000 + "]" * 100_000])
+def test_what_python_cannot_hold_is_an_input_error_too(text: str) -> None:
+    with pytest.raises(InputError, match="not usable JSON"):
+        fhirjson.loads(text)

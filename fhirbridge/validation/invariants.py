@@ -3,11 +3,13 @@
 # ruff: noqa: ARG001  (every rule of the table takes the walker, whether it needs it or not)
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from fhirbridge.validation import contained, stated
 from fhirbridge.validation.fhirpath import evaluate
 from fhirbridge.validation.fhirpath.temporal import compare_text
+from fhirbridge.validation.mended import REF_1, mended
 from fhirbridge.validation.narrative import is_allowed
 
 if TYPE_CHECKING:
@@ -20,53 +22,6 @@ DOM_3 = (
     ".exists() or descendants().where(as(canonical) = '#').exists() or descendants().where(as(canonical) = '#')"
     ".exists()).not()).trace('unmatched', id).empty()"
 )
-REF_1 = (
-    "reference.startsWith('#').not() or "
-    "(reference.substring(1).trace('url') in %rootResource.contained.id.trace('ids'))"
-)
-
-MENDED: dict[str, tuple[str, str]] = {
-    "operator = 'exists' implies (answer is Boolean)": (
-        "operator = 'exists' implies (answer is boolean)",
-        "que-7: System.Boolean never is a FHIR boolean",
-    ),
-    "enableWhen.count() > 2 implies enableBehavior.exists()": (
-        "enableWhen.count() >= 2 implies enableBehavior.exists()",
-        "que-12: the text says more than one",
-    ),
-    "probability is decimal implies (probability as decimal) <= 100": (
-        "probability.empty() or (probability is decimal).not() or probability.ofType(decimal) <= 100",
-        "ras-2: `as` on a choice that is absent is empty, and empty fails",
-    ),
-    "clinicalStatus.exists() or verificationStatus.coding.where(system='http://terminology.hl7.org/CodeSystem/condition-ver-status'"
-    " and code = 'entered-in-error').exists() or category.select($this='problem-list-item').empty()": (
-        "clinicalStatus.exists() or verificationStatus.coding.where(system='http://terminology.hl7.org/CodeSystem/condition-ver-status'"
-        " and code = 'entered-in-error').exists() or category.coding.where(code='problem-list-item').empty()",
-        "con-3: compares a CodeableConcept with a string",
-    ),
-    "offset.empty() or (when.exists() and ((when in ('C' | 'CM' | 'CD' | 'CV')).not()))": (
-        "offset.empty() or (when.exists() and when.select($this in ('C' | 'CM' | 'CD' | 'CV')).allFalse())",
-        "tim-9: `in` takes one item, but when repeats",
-    ),
-    "fullUrl.contains('/_history/').not()": (
-        "fullUrl.exists().not() or fullUrl.contains('/_history/').not()",
-        "bdl-8: an absent fullUrl makes it empty, and empty fails",
-    ),
-    "type = 'document' implies entry.first().resource.is(Composition)": (
-        "(type = 'document').not() or entry.first().resource.is(Composition)",
-        "bdl-11: written so that an absent type does not decide",
-    ),
-    "where(use = 'home').empty()": ("where(use = 'home').empty()", "org-2, org-3: as published"),
-    "duration.exists() implies duration >= 0": (
-        "duration.empty() or duration.hasValue().not() or duration >= 0",
-        "tim-4: extension only",
-    ),
-    "period.exists() implies period >= 0": (
-        "period.empty() or period.hasValue().not() or period >= 0",
-        "tim-5: extension only",
-    ),
-}
-"""Published R4 expressions that do not say what their text says, by expression: what is run instead, and why."""
 
 
 def passes(walker: Walker, node: Node, rule: dict[str, Any]) -> bool:
@@ -78,12 +33,6 @@ def passes(walker: Walker, node: Node, rule: dict[str, Any]) -> bool:
     if hot is not None:
         return hot(walker, node)
     return evaluate.holds(mended(expression), node, walker)
-
-
-def mended(expression: str) -> str:
-    """Return the expression to run for a published one."""
-    found = MENDED.get(expression)
-    return found[0] if found else expression
 
 
 def _true(walker: Walker, node: Node) -> bool:
@@ -127,23 +76,7 @@ def _dom_2(walker: Walker, node: Node) -> bool:
 
 
 def _dom_3(walker: Walker, node: Node) -> bool:
-    """Every contained resource is referred to, or refers to its container."""
-    inside = _contained(node)
-    if not inside:
-        return True
-    used = set(_texts(node.value))
-    return all(f"#{c.get('id')}" in used or "#" in set(_texts(c)) for c in inside)
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        for item in value.values():
-            yield from _texts(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _texts(item)
-    elif isinstance(value, str) and value.startswith("#"):
-        yield value
+    return not _contained(node) or contained.all_referred_to(walker, node)
 
 
 def _dom_4(walker: Walker, node: Node) -> bool:
@@ -155,24 +88,27 @@ def _dom_5(walker: Walker, node: Node) -> bool:
 
 
 def _ref_1(walker: Walker, node: Node) -> bool:
-    """A local reference names a contained resource, or the container itself ("#", which the published rule forgets)."""
+    """A local reference names a contained resource; "#", the container itself, only from inside of it."""
     reference = node.value.get("reference")
-    return (
-        not isinstance(reference, str) or not reference.startswith("#") or walker.around.resolve(reference) is not None
-    )
+    if not isinstance(reference, str) or not reference.startswith("#"):
+        return True
+    if reference == "#":
+        container = walker.around.container
+        return "contained" in container and walker.resource_node.value is not container
+    return walker.around.resolve(reference) is not None
 
 
 def _per_1(walker: Walker, node: Node) -> bool:
-    """start <= end; where their precision leaves it open, the years decide (HAPI pads a date to its last moment)."""
+    """start <= end; where their precision leaves it open, that is not true."""
     start, end = node.value.get("start"), node.value.get("end")
     if not isinstance(start, str) or not isinstance(end, str):
         return True
     order = compare_text(start, end)
-    return order <= 0 if order is not None else start[:4] <= end[:4]
+    return order is not None and order <= 0
 
 
 def _narrative(walker: Walker, node: Node) -> bool:
-    return not isinstance(node.value, str) or is_allowed(node.value)
+    return isinstance(node.value, str) and is_allowed(node.value)
 
 
 HOT: dict[str, Callable[[Walker, Node], bool]] = {
@@ -187,5 +123,9 @@ HOT: dict[str, Callable[[Walker, Node], bool]] = {
     REF_1: _ref_1,
     "start.hasValue().not() or end.hasValue().not() or (start <= end)": _per_1,
     "htmlChecks()": _narrative,
+    **stated.RUN,
 }
 """Invariants that nearly every resource carries, by their published expression."""
+
+NEEDS_WALKER = frozenset({REF_1}) | stated.NEEDS_WALKER
+"""Those of the table that look further than the value they stand on."""

@@ -9,7 +9,22 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 _ATTRIBUTE = re.compile(r"([\w:.-]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)')")
-_STRAY_AMPERSAND = re.compile(r"&(?!#[0-9]+;|#x[0-9A-Fa-f]+;|[A-Za-z][A-Za-z0-9]*;)")
+_STRAY_AMPERSAND = re.compile(r"&(?!#[0-9]+;|#x[0-9A-Fa-f]+;|(?:amp|lt|gt|quot|apos);)")
+"""XML knows five entities by name; HTML's others (``&nbsp;``) need a DTD, which FHIR's fragments have not."""
+_NO_URI = re.compile(r"[\s<>{}|\\^`\"]|^\s*javascript:", re.IGNORECASE)
+_XHTML = "http://www.w3.org/1999/xhtml"
+_BLOCKS = frozenset(
+    ["p", "div", "ul", "ol", "dl", "table", "h1", "h2", "h3", "h4", "h5", "h6", "pre", "hr", "blockquote", "address"]
+)
+_PARENTS = {
+    "tr": ("table", "thead", "tbody", "tfoot"),
+    "td": ("tr",),
+    "th": ("tr",),
+    "li": ("ul", "ol"),
+    "dt": ("dl",),
+    "dd": ("dl",),
+}
+"""What an element may only stand in."""
 
 TAGS = frozenset(
     [
@@ -132,7 +147,9 @@ def is_allowed(div: str) -> bool:
                 return False
         elif token["tag"]:
             tag = token["tag"]
-            if (not stack and (seen or tag != "div")) or not _fine(tag, token["attrs"]):
+            if (not stack and (seen or tag != "div")) or not _fine(tag, token["attrs"], root=not stack):
+                return False
+            if stack and (stack[-1] not in _PARENTS.get(tag, stack[-1:]) or (stack[-1] == "p" and tag in _BLOCKS)):
                 return False
             seen = True
             shown = shown or tag == "img"
@@ -141,7 +158,7 @@ def is_allowed(div: str) -> bool:
     return seen and shown and not stack
 
 
-def _fine(tag: str, attributes: str) -> bool:
+def _fine(tag: str, attributes: str, *, root: bool) -> bool:
     if tag not in TAGS:
         return False
     found = [(name, one or two) for name, one, two in _ATTRIBUTE.findall(attributes)]
@@ -153,4 +170,8 @@ def _fine(tag: str, attributes: str) -> bool:
     )
     if len(set(names)) != len(names) or not all(name in allowed or name.startswith("xmlns:") for name in names):
         return False
-    return not any(name == "xmlns" and value != "http://www.w3.org/1999/xhtml" for name, value in found)
+    if any(name in ("href", "src") and _NO_URI.search(value) for name, value in found if not value.startswith("data:")):
+        return False
+    if any(_STRAY_AMPERSAND.search(value) for _, value in found) or (root and ("xmlns", _XHTML) not in found):
+        return False
+    return not any(name == "xmlns" and value != _XHTML for name, value in found)

@@ -59,6 +59,7 @@ class Model:
         self._shapes: dict[tuple[int, str], Element | None] = {}
         self._keep: list[Element] = []
         self._resources: dict[str, bool] = {}
+        self._types: dict[str, bool] = {}
 
     def root(self, resource: dict[str, Any], path: str = "") -> Node | None:
         """Return the node of a resource, or None if its resourceType is not a resource type of R4."""
@@ -76,6 +77,13 @@ class Model:
             structure = self.snapshots.definitions.structure("http://hl7.org/fhir/StructureDefinition/" + code)
             self._resources[code] = code in _RESOURCES or (structure or {}).get("kind") == "resource"
         return self._resources[code]
+
+    def is_type(self, code: str) -> bool:
+        """Tell whether a name is that of a type of R4: a resource, a datatype or a primitive."""
+        if code not in self._types:
+            structure = self.snapshots.definitions.structure("http://hl7.org/fhir/StructureDefinition/" + code)
+            self._types[code] = structure is not None and structure.get("derivation") != "constraint"
+        return self._types[code]
 
     def shape(self, element: Element, ref: TypeRef | None) -> Element | None:
         """Return the element that describes an element's properties, given the type it has here."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,7 +17,7 @@ from fhirbridge.errors import InputError, ProfileError, Resource
 
 Source = str | Path | Resource
 
-KINDS = ("StructureDefinition", "ValueSet", "CodeSystem")
+KINDS = ("StructureDefinition", "ValueSet", "CodeSystem", "ImplementationGuide")
 _NOT_RESOURCES = ("package.json", ".index.json")
 
 
@@ -42,7 +43,7 @@ class Definitions:
     def __init__(self, core: Path, sources: Sequence[Source] = ()) -> None:
         self._entries: dict[tuple[str, str], list[Entry]] = {}
         self._parsed: dict[int, Resource] = {}
-        self._resolved: dict[tuple[str, str], Entry | None] = {}
+        self._resolved: dict[tuple[str, str], Entry] = {}
         self.own: list[Entry] = []
         digest = hashlib.sha256(f"{core.resolve()} {core.stat().st_mtime_ns}".encode())
         for entry in _indexed(core):
@@ -83,6 +84,23 @@ class Definitions:
         found = (entries[-1] for (kind, _), entries in self._entries.items() if kind == "StructureDefinition")
         return sorted(entry.url for entry in found if entry.type == "Extension")
 
+    def kinds(self, canonical: str) -> set[str]:
+        """Return what kinds of definition a canonical URL leads to; none where it is not loaded."""
+        return {kind for kind in KINDS if self._entry(kind, canonical) is not None}
+
+    def everywhere(self, type_: str) -> list[str]:
+        """Return the profiles that a loaded ImplementationGuide asks of every resource of a type (its ``global``)."""
+        return self._everywhere.get(type_, [])
+
+    @cached_property
+    def _everywhere(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for guide in [entry.read() for entry in self.own if entry.kind == "ImplementationGuide"]:
+            for rule in guide.get("global", ()):
+                if isinstance(rule.get("type"), str) and isinstance(rule.get("profile"), str):
+                    found.setdefault(rule["type"], []).append(rule["profile"])
+        return found
+
     def _add(self, entry: Entry) -> None:
         self._entries.setdefault((entry.kind, entry.url), []).append(entry)
 
@@ -96,10 +114,13 @@ class Definitions:
         return self._parsed[key]
 
     def _entry(self, kind: str, canonical: str) -> Entry | None:
-        key = (kind, canonical)
-        if key not in self._resolved:
-            self._resolved[key] = self._resolve(kind, canonical)
-        return self._resolved[key]
+        """Find a definition; what is not known is not remembered, or data could fill the memory with names."""
+        found = self._resolved.get((kind, canonical))
+        if found is None:
+            found = self._resolve(kind, canonical)
+            if found is not None and "#" not in canonical:
+                self._resolved[kind, canonical] = found
+        return found
 
     def _resolve(self, kind: str, canonical: str) -> Entry | None:
         url, _, version = canonical.partition("|")
@@ -183,16 +204,16 @@ def _indexed(core: Path) -> Iterable[Entry]:
         files = fhirjson.loads(index.read_bytes()).get("files", [])
         named = [f for f in files if f.get("resourceType") in KINDS and f.get("url")]
         if named:
-            return [_entry_for(folder / f["filename"], f) for f in named]
+            return [_entry_for(f"{folder}{os.sep}{f['filename']}", f) for f in named]
     return [e for where, r in _resources(folder) for e in _entries_of(r, where)]
 
 
-def _entry_for(file: Path, row: dict[str, Any]) -> Entry:
+def _entry_for(file: str, row: dict[str, Any]) -> Entry:
     def read() -> Resource:
-        found: Resource = _parse(file.read_bytes(), str(file))
+        found: Resource = _parse(Path(file).read_bytes(), file)
         return found
 
-    return Entry(row["resourceType"], row["url"], row.get("version"), str(file), read, row.get("type"))
+    return Entry(row["resourceType"], row["url"], row.get("version"), file, read, row.get("type"))
 
 
 def _from_archive(core: Path) -> Iterator[Entry]:

@@ -16,10 +16,12 @@ _LITERAL = re.compile(
 
 @dataclass
 class Surroundings:
-    """What references can be resolved against: the containing resource, and the Bundle's entries."""
+    """What references can be resolved against: the containing resource, and the Bundle's entries by fullUrl."""
 
     container: Resource
     entries: dict[str, Resource] = field(default_factory=dict)
+    unnamed: dict[str, Resource] = field(default_factory=dict)
+    """The resources by ``Type/id``, for references from an entry that does not say where it lives."""
     base: str = ""
     """Where the containing entry lives (its fullUrl up to ``Type/id``), for relative references."""
     urls: dict[int, str] = field(default_factory=dict)
@@ -27,37 +29,57 @@ class Surroundings:
 
     def within(self, resource: Resource) -> Surroundings:
         """Return the surroundings of a Bundle entry's resource."""
-        parts = _LITERAL.fullmatch(self.urls.get(id(resource), ""))
-        return Surroundings(resource, self.entries, parts["base"] or "" if parts else "", self.urls)
+        url = self.urls.get(id(resource))
+        parts = _LITERAL.fullmatch(url) if url else None
+        unnamed = self.unnamed if url is None else {}
+        return Surroundings(resource, self.entries, unnamed, parts["base"] or "" if parts else "", self.urls)
+
+    def of(self, resource: Resource) -> Surroundings:
+        """Return the surroundings of a resource that a reference led to: its own if it is an entry, else these."""
+        bundled = any(resource is entry for entry in (*self.entries.values(), *self.unnamed.values()))
+        return self.within(resource) if bundled else self
 
     def resolve(self, reference: str) -> Resource | None:
-        """Return the resource a reference names, if it is at hand."""
+        """Return the resource a reference names, if it is at hand (R4, "Resolving references in Bundles").
+
+        A relative one is looked for where the referring entry lives; one to a version only fits that version.
+        """
         if reference.startswith("#"):
             if reference == "#":
                 return self.container
             return next((c for c in _contained(self.container) if c.get("id") == reference[1:]), None)
-        plain = reference.partition("/_history/")[0]
-        for candidate in (reference, self.base + plain, plain):
-            if candidate in self.entries:
-                return self.entries[candidate]
-        return None
+        plain, _, version = reference.partition("/_history/")
+        found = self.entries.get(plain if ":" in plain else self.base + plain, self.unnamed.get(plain))
+        if found is None:
+            return self.entries.get(reference)
+        meta = found.get("meta")
+        own = meta.get("versionId") if isinstance(meta, dict) else None
+        return None if version and own and version != own else found
 
 
 def surroundings(resource: Resource) -> Surroundings:
     """Return what references in a resource can be resolved against; a Bundle's entries by fullUrl and by Type/id."""
     entries: dict[str, Resource] = {}
+    unnamed: dict[str, Resource] = {}
     urls: dict[int, str] = {}
     if resource.get("resourceType") == "Bundle":
-        for entry in resource.get("entry") or ():
+        listed = resource.get("entry")
+        for entry in listed if isinstance(listed, list) else ():
             inner = entry.get("resource") if isinstance(entry, dict) else None
             if not isinstance(inner, dict):
                 continue
             if isinstance(inner.get("id"), str):
-                entries.setdefault(f"{inner.get('resourceType')}/{inner['id']}", inner)
+                unnamed.setdefault(f"{inner.get('resourceType')}/{inner['id']}", inner)
             if isinstance(entry.get("fullUrl"), str):
                 entries[entry["fullUrl"]] = inner
                 urls[id(inner)] = entry["fullUrl"]
-    return Surroundings(resource, entries, urls=urls)
+    return Surroundings(resource, entries, unnamed, urls=urls)
+
+
+def literal(reference: str) -> dict[str, str | None] | None:
+    """Return a literal reference's parts (``base``, ``type``, ``id``), or None where it is not such a URL."""
+    found = _LITERAL.fullmatch(reference)
+    return found.groupdict() if found else None
 
 
 def literal_type(reference: str) -> str | None:

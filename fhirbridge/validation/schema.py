@@ -9,37 +9,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fhirbridge.errors import ProfileError
-from fhirbridge.validation import discriminate
-from fhirbridge.validation.fhirpath.logic import Logic
-from fhirbridge.validation.invariants import DOM_3, REF_1, mended
+from fhirbridge.validation import coded, discriminate
+from fhirbridge.validation.bindings import limits
 from fhirbridge.validation.node import Model
-from fhirbridge.validation.primitives import MAX_STRING, PRIMITIVES
-from fhirbridge.validation.shapes import Schema, equals, patterned, reference_schema
-from fhirbridge.validation.terminology import FORMATS, Expansion, Terminology
+from fhirbridge.validation.primitives import PRIMITIVES
+from fhirbridge.validation.rules import Rules
+from fhirbridge.validation.shapes import (
+    NEVER,
+    Schema,
+    all_of,
+    apart,
+    at_most_one,
+    equals,
+    patterned,
+    primitive,
+    reference_schema,
+    with_resource_type,
+)
+from fhirbridge.validation.terminology import Terminology
 from fhirbridge.validation.tree import UNBOUNDED, Element, TypeRef
 
-NEVER = False
-_FEW = 300
-"""Codes of a system that are listed in a schema; a larger one is looked up."""
-_FAST_URI = (r"(?:[^\x00-\x20u#][^\x00-\x20]*|urn:[^\x00-\x20ou][^\x00-\x20]*|urn:oid:[0-2](?:\.(?:0|[1-9][0-9]*))+"
-             r"|urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})")  # fmt: skip
-
-STRUCTURAL = frozenset(
-    {
-        "hasValue() or (children().count() > id.count())",  # empty objects and values are refused anyway
-        "contained.contained.empty()",  # contained resources are refused, so that the walker looks at them
-        "contained.meta.versionId.empty() and contained.meta.lastUpdated.empty()",
-        "contained.meta.security.empty()",
-        DOM_3,
-        REF_1,
-    }
-)
-"""Invariants that the rest of the schema already guarantees, by expression."""
-_NEEDS_CONTEXT = ("%resource", "%rootResource", "resolve()", "conformsTo", "memberOf", "%context")
-
-Keyword = tuple[str, str, str]
-"""An invariant run as Python inside the schema: the StructureDefinition's URL, the element's id, the expression."""
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_USUAL = frozenset({"CodeableConcept", "Coding", "Identifier", "Period", "Quantity", "Reference"})
+"""Datatypes that extensions usually have; any other is compiled apart, and only when an extension has it."""
 
 
 class Compiler:
@@ -49,27 +41,32 @@ class Compiler:
         self.model = model
         self.snapshots = model.snapshots
         self.terminology = terminology
-        self.logic = Logic(model)
+        self.rules = Rules(model)
         self.defs: dict[str, Schema] = {}
-        self.keywords: dict[str, Keyword] = {}
         self.rest: list[dict[str, Any]] = []
-        self._systems: set[str] = set()
         self._named: dict[tuple[int, str], str] = {}
+        self._open: set[str] = set()
+        self.elsewhere = False
+        """Whether a content reference led here, so that paths do not tell where the value stands."""
         self._kept: list[Element] = []
 
     def document(self, root: Element) -> dict[str, Any]:
         """Return the whole schema for a resource type or profile."""
         body = self._shape(root)
+        parts: list[Schema] = []
         for rule in root.constraints:
-            told = self._constraint(rule, root)
+            told = self.rules.schema(rule, root)
             if told is None:
                 self.rest.append(rule)
             elif told is not True:
-                body = {"allOf": [body, told]}
-        kind = root.path
-        with_type = _with_resource_type(body, kind)
-        self.defs["codes"] = self._codes()
-        return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$defs": self.defs, **with_type}
+                parts.append(told)
+        with_type = with_resource_type(body, root.path)
+        whole: dict[str, Any] = {"allOf": [with_type, *parts]} if parts else with_type
+        return {"$schema": _DIALECT, "$defs": self.defs, **whole}
+
+    def datatype(self, root: Element) -> dict[str, Any]:
+        """Return the whole schema for a datatype or a profile on one."""
+        return {"$schema": _DIALECT, "$defs": self.defs, "allOf": [self.profile(root)]}
 
     def _ref(self, shape: Element, code: str) -> Schema:
         """Refer to a shape's own definition; types refer to each other, so each is compiled once."""
@@ -78,18 +75,24 @@ class Compiler:
             name = f"{len(self._named)}.{shape.path}"
             self._named[key] = name
             self._kept.append(shape)
-            self.defs[name] = True
-            own = [self._whole_systems()] if code == "Coding" else []
-            self.defs[name] = _all([self._shape(shape), *self._type_rules(shape, code), *own])
-        return {"$ref": f"#/$defs/{self._named[key]}"}
+            self._open.add(name)
+            kept, self.elsewhere = self.elsewhere, "." in shape.path
+            own = [self._known_code()] if code in coded.WITH_CODE else []
+            self.defs[name] = all_of([self._shape(shape), *self._type_rules(shape, code), *own])
+            self.elsewhere = kept
+            self._open.discard(name)
+        found: Schema = {"$ref": f"#/$defs/{self._named[key]}"}
+        return {"allOf": [found, {"x-shallow": True}]} if self._named[key] in self._open else found
 
     def _shape(self, shape: Element) -> dict[str, Any]:
         """The object that an element with children describes, without the element's own rules."""
         properties: dict[str, Schema] = {}
         required: list[str] = []
         rules: list[Schema] = []
+        choices: list[list[str]] = []
         for child in shape.children.values():
-            self._child(child, properties, required, rules)
+            self._child(child, properties, required, rules, choices)
+        rules += [at_most_one(keys, required) for keys in choices]
         schema: dict[str, Any] = {
             "type": "object",
             "properties": properties,
@@ -108,14 +111,15 @@ class Compiler:
         properties: dict[str, Schema],
         required: list[str],
         rules: list[Schema],
+        choices: list[list[str]],
     ) -> None:
         top = {n: s for n, s in child.slices.items() if n.rpartition("/")[0] not in child.slices}
         needed = max([child.min, *(s.min for s in top.values())])
-        if child.max == 0:
-            return
+        if child.max == 0 or child.definition.get("base", {}).get("path") == "Element.id":
+            return  # the walker compares the ids of elements with each other
         for key, ref in child.keys.items():
             properties[key] = self._property(child, ref, top)
-            if ref is not None and ref.code in PRIMITIVES and not child.is_array:
+            if ref is not None and ref.code in PRIMITIVES and ref.code != "xhtml" and not child.is_array:
                 element = self.snapshots.type_tree("Element")
                 if element is not None:
                     properties["_" + key] = self._ref(element, "Element")
@@ -129,7 +133,7 @@ class Compiler:
         elif needed:
             rules.append({"oneOf": [{"required": [k]} for k in keys]})
         if len(keys) > 1:
-            rules.append(_at_most_one(keys))
+            choices.append(keys)
 
     def _property(self, child: Element, ref: TypeRef | None, top: dict[str, Element]) -> Schema:
         if any(s.slices or "/" in n for n, s in child.slices.items()):
@@ -182,7 +186,11 @@ class Compiler:
             if sliced.min or sliced.max < UNBOUNDED:
                 counts.append(count)
         otherwise: Schema = NEVER if slicing.get("rules") == "closed" else plain
-        items.append({"if": {"anyOf": list(matchers.values())}, "else": otherwise})
+        told = [m for m in matchers.values() if m is not None]
+        if all(apart(one, two) for n, one in enumerate(told) for two in told[:n]):
+            items.append({"if": {"anyOf": told}, "else": otherwise})
+        else:  # an item might be in two slices, which is an error
+            items.append({"oneOf": [*told, all_of([{"not": {"anyOf": told}}, otherwise])]})
         return (
             {**limits, "items": {"allOf": items}, "allOf": counts} if counts else {**limits, "items": {"allOf": items}}
         )
@@ -196,24 +204,25 @@ class Compiler:
             return NEVER
         if code in PRIMITIVES:
             parts.append(primitive(code))
+            if code == "canonical" and ref is not None and ref.targets and element.path != "Meta.profile":
+                parts.append({"x-canonical": list(ref.targets)})
+        elif _is_unusual(element, ref):
+            parts.append({"x-type": code})
         else:
             shape = self.model.shape(element, ref)
             if shape is None:
                 return NEVER
             if shape is element:
                 parts += [self._shape(shape), *self._type_rules(shape, code, inline=True)]
-                parts += [self._whole_systems()] if code == "Coding" else []
+                parts += [self._known_code()] if code in coded.WITH_CODE else []
             else:
                 parts.append(self._ref(shape, code))
             parts += self._type_profiles(element, ref, shape, code)
             known = {rule.get("expression") for rule in self._type_constraints(shape, code, inline=shape is element)}
             own = [rule for rule in own if rule.get("expression") not in known]
-        parts += [self._sure(self._nested(rule, element)) for rule in own]
+        parts += [self.rules.nested(rule, element) for rule in own]
         parts += self._values(element, code)
-        return _all(parts)
-
-    def _sure(self, told: Schema | None) -> Schema:
-        return NEVER if told is None else told
+        return all_of(parts)
 
     def _type_constraints(self, shape: Element, code: str, *, inline: bool) -> list[dict[str, Any]]:
         """The rules of the type, and those of the profile or content reference that a shape comes from."""
@@ -224,7 +233,7 @@ class Compiler:
     def _type_rules(self, shape: Element, code: str, *, inline: bool = False) -> list[Schema]:
         at = (self.snapshots.type_tree(code) or shape) if inline else shape
         rules = self._type_constraints(shape, code, inline=inline)
-        return [self._sure(self._nested(rule, at)) for rule in rules]
+        return [self.rules.nested(rule, at) for rule in rules]
 
     def _type_profiles(self, element: Element, ref: TypeRef | None, shape: Element, code: str) -> list[Schema]:
         if code == "Extension":
@@ -233,25 +242,13 @@ class Compiler:
         if ref is not None and ref.profiles:
             parts.append(self._profiles(ref, shape))
         if code == "Reference" and ref is not None:
-            parts.append(reference_schema(self.snapshots, ref.targets))
+            bare = not ref.aggregation and ref.versioning in ("", "either")
+            parts.append(reference_schema(self.snapshots, ref.targets) if bare else NEVER)
         return parts
 
-    def _whole_systems(self) -> Schema:
-        """Look a code up (in Python) only where its system may be one that is loaded whole."""
-        named: Schema = {"enum": self.terminology.whole_systems()}
-        addressed: Schema = {"pattern": "^http://(?:terminology\\.)?hl7\\.org/"}
-        loaded: Schema = {"required": ["system"], "properties": {"system": {"anyOf": [addressed, named]}}}
-        return self.shared("known-code", lambda: {"if": loaded, "then": {"$ref": "#/$defs/codes"}})
-
-    def _codes(self) -> Schema:
-        """The codes of the small systems that this profile itself names; Python looks up any other."""
-        listed: list[Schema] = []
-        own = {entry.url for entry in self.snapshots.definitions.own if entry.kind == "CodeSystem"}
-        for system in sorted(self._systems | own):
-            codes = self.terminology.codes_of(system)
-            if codes is not None and len(codes) <= _FEW:
-                listed.append({"properties": {"system": {"const": system}, "code": {"enum": sorted(codes)}}})
-        return {"anyOf": [*listed, {"x-code": True}]}
+    def _known_code(self) -> Schema:
+        """Refuse codes that their own code system lacks."""
+        return self.shared("known-code", lambda: coded.known_code(self.terminology))
 
     def shared(self, name: str, make: Callable[[], Schema]) -> Schema:
         """Keep a schema that many places use once, and refer to it."""
@@ -273,117 +270,27 @@ class Compiler:
 
     def _values(self, element: Element, code: str) -> list[Schema]:
         parts: list[Schema] = []
-        self._systems.update(_systems_in([element.fixed, element.pattern]))
         if element.fixed is not None:
             parts.append(equals(element.fixed))
         if element.pattern is not None:
             parts.append(patterned(element.pattern))
         if element.definition.get("maxLength"):
             parts.append({"maxLength": element.definition["maxLength"]})
+        if element.min_length:
+            parts.append({"minLength": element.min_length})
         for key, limit in element.definition.items():
             if key.startswith(("minValue", "maxValue")):
                 number = not isinstance(limit, (str, dict))
                 parts.append({"minimum" if key.startswith("min") else "maximum": limit} if number else NEVER)
         binding = element.binding
         if binding and binding.get("strength") == "required":
-            parts.append(self.bound(binding["valueSet"], code))
+            parts.append(coded.bound(self.terminology, binding["valueSet"], code))
+        if binding:
+            parts += [coded.bound(self.terminology, canonical, code) for canonical in limits(binding)]
         return parts
 
-    def bound(self, value_set: str, code: str) -> Schema:
-        """What a required binding lets through."""
-        expansion = self.terminology.expansion(value_set)
-        if expansion is None or expansion.unknown:
-            return True
-        self._systems.update(expansion.codes)
-        if code in PRIMITIVES:
-            codes = sorted({c for s, found in expansion.codes.items() if not s.endswith("#lower") for c in found})
-            return {"enum": codes} if codes else NEVER
-        if code == "CodeableConcept":
-            return {"required": ["coding"], "properties": {"coding": {"contains": _coding(expansion)}}}
-        if code == "Coding":
-            return _coding(expansion)
-        return {"if": {"required": ["code"]}, "then": _coding(expansion)}
 
-    def _nested(self, rule: dict[str, Any], element: Element) -> Schema | None:
-        """A rule below the root: as schema, else as Python inside the schema, else (None) not at all."""
-        told = self._constraint(rule, element)
-        if told is not None:
-            return told
-        expression = mended(str(rule.get("expression")))
-        if any(word in expression for word in _NEEDS_CONTEXT):
-            return None
-        keyword = (element.home, element.id, rule["expression"])
-        name = next(
-            (known for known, found in self.keywords.items() if found == keyword), f"x-fhirpath-{len(self.keywords)}"
-        )
-        self.keywords[name] = keyword
-        return {name: True}
-
-    def _constraint(self, rule: dict[str, Any], element: Element) -> Schema | None:
-        expression = rule.get("expression")
-        if not expression or rule.get("severity") != "error" or expression in STRUCTURAL:
-            return True
-        shape = element if element.children else self.snapshots.shape_of(element)
-        try:
-            return self.logic.as_schema(mended(expression), shape) if shape else None
-        except ProfileError:
-            return NEVER
-
-
-def _all(parts: list[Schema]) -> Schema:
-    """Join schemas that must all accept."""
-    if any(part is NEVER for part in parts):
-        return NEVER
-    kept = [part for part in parts if part is not True]
-    return kept[0] if len(kept) == 1 else {"allOf": kept} if kept else True
-
-
-def _systems_in(value: Any) -> set[str]:
-    """Return every ``system`` that a fixed value or pattern names."""
-    if isinstance(value, list):
-        return {system for item in value for system in _systems_in(item)}
-    if not isinstance(value, dict):
-        return set()
-    found = {system for item in value.values() for system in _systems_in(item)}
-    return found | {value["system"]} if isinstance(value.get("system"), str) else found
-
-
-def primitive(code: str) -> Schema:
-    """The schema of a primitive's JSON value."""
-    rule = PRIMITIVES[code]
-    if rule.json == "integer":
-        return {"type": "integer", "minimum": rule.low, "maximum": rule.high, "x-whole": True}
-    if rule.json != "string":
-        return {"type": rule.json}
-    if code in ("string", "markdown"):
-        return {"type": "string", "pattern": f"^(?:{rule.regex})$", "maxLength": MAX_STRING}
-    regex = _FAST_URI if code in ("uri", "url", "canonical") else rule.regex
-    return {"type": "string", "pattern": f"^(?:{regex})$"}
-
-
-def _with_resource_type(body: dict[str, Any], kind: str) -> dict[str, Any]:
-    inner = body["allOf"][0] if "properties" not in body else body
-    while "properties" not in inner:
-        inner = inner["allOf"][0]
-    inner["properties"]["resourceType"] = {"const": kind}
-    inner["required"] = ["resourceType", *inner.get("required", [])]
-    return body
-
-
-def _at_most_one(keys: list[str]) -> Schema:
-    """No two of these properties together: each is checked against those after it."""
-    return {"dependentSchemas": {k: {"not": {"anyOf": [{"required": [o]} for o in keys if o != k]}} for k in keys}}
-
-
-def _coding(expansion: Expansion) -> Schema:
-    systems = {s: codes for s, codes in expansion.codes.items() if not s.endswith("#lower") and s}
-    listed: list[Schema] = [
-        {
-            "properties": {"system": {"const": s}, "code": {"enum": sorted(codes)}},
-            "required": ["system", "code"],
-        }
-        for s, codes in sorted(systems.items())
-    ]
-    whole = expansion.open - FORMATS.keys()  # a code system whose codes have a shape is left to the walker
-    listed += [{"properties": {"system": {"const": s}}, "required": ["system", "code"]} for s in sorted(whole)]
-    return {"type": "object", "anyOf": listed} if listed else NEVER
+def _is_unusual(element: Element, ref: TypeRef | None) -> bool:
+    """Whether this is a value that an extension might have and seldom has, with nothing said about it here."""
+    plain = not element.children and ref is not None and not ref.profiles and ref.code not in _USUAL
+    return plain and element.path == "Extension.value[x]"

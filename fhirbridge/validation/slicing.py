@@ -41,6 +41,11 @@ def _assign(
             if belongs(walker, item, sliced, slicing):
                 members[name].append(item)
                 assigned.setdefault(id(item), []).append(sliced)
+        mine = assigned.get(id(item), ())
+        if len(mine) > 1 and slicing.get("discriminator"):
+            named = ", ".join(str(sliced.slice_name) for sliced in mine)
+            text = f"{item.path} is in more than one slice of {element.path}: {named}."
+            walker.error("structure", "slice-ambiguous", text, item.path)
     for name, sliced in slices.items():
         structure.cardinality(
             walker,

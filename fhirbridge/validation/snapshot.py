@@ -6,14 +6,10 @@ import threading
 from typing import Any
 
 from fhirbridge.errors import ProfileError, Resource
+from fhirbridge.validation import stated
+from fhirbridge.validation.differential import Steps, forget, merge, relabel, sliceness, told, with_steps
 from fhirbridge.validation.packages import Definitions
-from fhirbridge.validation.tree import STRUCTURES, Element, TypeRef, bound, grow, segments
-
-Steps = list[tuple[str, str | None]]
-
-_ADDED = ("constraint", "condition", "mapping", "alias", "example")
-_STRENGTHS = ("example", "preferred", "extensible", "required")
-_ANY_RESOURCE = ("Resource", "DomainResource")
+from fhirbridge.validation.tree import STRUCTURES, Element, TypeRef, grow, segments
 
 
 class Snapshots:
@@ -48,14 +44,27 @@ class Snapshots:
             raise ProfileError(f"{canonical} is circular: {' → '.join([*self._making, canonical])}.")
         self._making.append(canonical)
         try:
-            self._trees[canonical] = self._make(structure)
+            tree = self._make(structure)
+            stated.add(tree, is_resource=structure.get("kind") == "resource" and tree.path != "Resource")
+            self._trees[canonical] = tree
         finally:
             self._making.pop()
         return self._trees[canonical]
 
+    def made(self) -> list[str]:
+        """Return the canonical URLs of the trees made so far."""
+        return list(self._trees)
+
     def type_tree(self, code: str) -> Element | None:
         """Return the root element of a base type by its name (``Quantity``, ``Observation``)."""
         return self.tree(code if ":" in code else STRUCTURES + code)
+
+    def check(self, structure: Resource) -> None:
+        """Raise ProfileError, naming the element, where a StructureDefinition contradicts its (loaded) base."""
+        base = structure.get("baseDefinition")
+        loaded = isinstance(base, str) and self.definitions.structure(base) is not None
+        if structure.get("derivation") == "constraint" and loaded and isinstance(structure.get("url"), str):
+            self._make({key: value for key, value in structure.items() if key != "snapshot"})
 
     def snapshot(self, canonical: str) -> Resource | None:
         """Return the StructureDefinition with its snapshot filled in."""
@@ -63,7 +72,7 @@ class Snapshots:
         structure = self.definitions.structure(canonical)
         if tree is None or structure is None:
             return None
-        return {**structure, "snapshot": {"element": [_told(element) for element in tree.walk()]}}
+        return {**structure, "snapshot": {"element": [told(element) for element in tree.walk()]}}
 
     def _make(self, structure: Resource) -> Element:
         url = str(structure["url"])
@@ -83,10 +92,10 @@ class Snapshots:
         for element in root.walk():
             element.home = url
         self._note_order(url, root, differential)
-        work = [(self._normal(root, segments(d, url)), d) for d in _with_steps(differential)]
-        for steps, definition in sorted(work, key=lambda item: _sliceness(item[0])):
+        work = [(self._normal(root, segments(d, url)), d) for d in with_steps(differential)]
+        for steps, definition in sorted(work, key=lambda item: sliceness(item[0])):
             self._apply(url, root, steps, definition)
-        _label(root, root.path, root.path)
+        relabel(root, root.path, root.path)
         return root
 
     def _apply(self, url: str, root: Element, steps: Steps, definition: dict[str, Any]) -> None:
@@ -100,7 +109,7 @@ class Snapshots:
             at = self._slice(url, found, sliced, label) if sliced else found
         if definition["path"].split(".")[0] != root.path:
             raise ProfileError(f"{url}: element {label} does not exist in a {root.path}.")
-        _merge(url, label, at, definition, self)
+        merge(url, label, at, definition, self.problems)
 
     def _slice(self, url: str, element: Element, sliced: str, label: str) -> Element:
         """Find or begin a slice; a reslice (``a/b``) begins as a copy of the slice it divides."""
@@ -138,7 +147,7 @@ class Snapshots:
         kept = [t for t in element.definition.get("type", []) if sliced == stem + t["code"][0].upper() + t["code"][1:]]
         if kept:
             begun.definition["type"] = kept
-            _forget(begun)
+            forget(begun)
 
     def _unfold(self, element: Element, label: str) -> None:
         """Give an element the children that its type (or content reference) defines, so they can be constrained."""
@@ -220,109 +229,3 @@ def _narrowed(choice: Element, sliced: str) -> Element:
         choice.name,
         home=choice.home,
     )
-
-
-def _with_steps(differential: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Give elements without ids the ids that their order implies (a slice's children follow the slice)."""
-    if all(d.get("id") for d in differential):
-        return differential
-    current: dict[str, str] = {}
-    out = []
-    for definition in differential:
-        path = str(definition.get("path", ""))
-        current = {known: sliced for known, sliced in current.items() if path.startswith(known + ".") or path == known}
-        if definition.get("sliceName"):
-            current[path] = definition["sliceName"]
-        else:
-            current.pop(path, None)
-        names = path.split(".")
-        parts = [".".join(names[: n + 1]) for n in range(len(names))]
-        id_ = ".".join(n + (f":{current[p]}" if p in current else "") for n, p in zip(names, parts, strict=True))
-        out.append({**definition, "id": definition.get("id") or id_})
-    return out
-
-
-def _sliceness(steps: Steps) -> int:
-    return sum(1 + sliced.count("/") for _, sliced in steps if sliced)
-
-
-def _merge(url: str, label: str, element: Element, changes: dict[str, Any], snapshots: Snapshots) -> None:
-    """Apply one differential element to the tree. Raises ProfileError where it widens what the base allows."""
-    merged, before = element.definition, dict(element.definition)
-    for key, value in changes.items():
-        if key in ("id", "path", "base"):
-            continue
-        if key in _ADDED:
-            fresh = [v for v in value if v not in merged.get(key, [])]
-            keys = {v.get("key") for v in fresh if isinstance(v, dict) and key == "constraint"}
-            kept = [v for v in merged.get(key, []) if not (keys and isinstance(v, dict) and v.get("key") in keys)]
-            merged[key] = kept + fresh
-        else:
-            merged[key] = value
-    _forget(element)
-    _check_cardinality(url, label, before, merged)
-    _check_types(url, label, before, merged)
-    weaker = _strength(merged) < _strength(before)
-    if weaker:
-        snapshots.problems.append(
-            f"{url}: {label} weakens its binding from {_STRENGTHS[_strength(before)]}; the base's still counts."
-        )
-        merged["binding"] = before["binding"]
-
-
-def _forget(element: Element) -> None:
-    """Drop what was worked out from the definition before it changed."""
-    for name in (
-        "min",
-        "max",
-        "is_array",
-        "is_choice",
-        "types",
-        "keys",
-        "properties",
-        "access",
-        "fixed",
-        "pattern",
-        "constraints",
-    ):
-        element.__dict__.pop(name, None)
-
-
-def _strength(definition: dict[str, Any]) -> int:
-    strength = definition.get("binding", {}).get("strength", "example")
-    return _STRENGTHS.index(strength) if strength in _STRENGTHS else 0
-
-
-def _check_cardinality(url: str, label: str, before: dict[str, Any], after: dict[str, Any]) -> None:
-    low, high = int(after.get("min", 0)), bound(after.get("max", "*"))
-    if low < int(before.get("min", 0)):
-        raise ProfileError(f"{url}: element {label} has min {low}, but its base demands {before['min']}.")
-    if high > bound(before.get("max", "*")):
-        raise ProfileError(f"{url}: element {label} has max {after['max']}, but its base allows {before['max']}.")
-    if low > high:
-        raise ProfileError(f"{url}: element {label} has min {low} above its max {after['max']}.")
-
-
-def _check_types(url: str, label: str, before: dict[str, Any], after: dict[str, Any]) -> None:
-    allowed = {t.get("code") for t in before.get("type", [])}
-    wanted = {t.get("code") for t in after.get("type", [])}
-    if allowed & set(_ANY_RESOURCE) or not allowed:
-        return
-    for code in sorted(str(c) for c in wanted - allowed):
-        raise ProfileError(
-            f"{url}: element {label} has type {code}, but its base allows {', '.join(sorted(map(str, allowed)))}."
-        )
-
-
-def _told(element: Element) -> dict[str, Any]:
-    base = {"path": element.path, "min": element.min, "max": element.definition.get("max", "*")}
-    return {**element.definition, "base": element.definition.get("base") or base}
-
-
-def _label(element: Element, path: str, id_: str) -> None:
-    """Give every element the id and path of the place it has in this profile, wherever it was copied from."""
-    element.definition["id"], element.definition["path"] = id_, path
-    for name, child in element.children.items():
-        _label(child, f"{path}.{name}", f"{id_}.{name}")
-    for name, sliced in element.slices.items():
-        _label(sliced, path, f"{id_}:{name}")

@@ -6,7 +6,7 @@ import difflib
 from typing import TYPE_CHECKING, Any
 
 from fhirbridge.validation.primitives import PRIMITIVES, shown
-from fhirbridge.validation.tree import Element, TypeRef
+from fhirbridge.validation.tree import STRUCTURES, Element, TypeRef
 
 if TYPE_CHECKING:
     from fhirbridge.validation.node import Node
@@ -44,6 +44,9 @@ def unknown(walker: Walker, node: Node, content: dict[str, Any], shape: Element)
 
 def cardinality(walker: Walker, count: int, element: Element, path: str, label: str) -> None:
     """Compare how often an element (or slice) is there with its min and max."""
+    if element.min <= count <= element.max:
+        return
+    kept, walker.element = walker.element, label
     if count < element.min:
         walker.error(
             "required",
@@ -57,6 +60,7 @@ def cardinality(walker: Walker, count: int, element: Element, path: str, label: 
             "must not be there" if element.max == 0 else f"may be there at most {element.max} time(s), found {count}"
         )
         walker.error("structure", "max", f"{label} {wording}.", path, "Remove it." if element.max == 0 else "")
+    walker.element = kept
 
 
 def well_shaped(
@@ -102,3 +106,26 @@ def _no_stray_nulls(walker: Walker, content: dict[str, Any], name: str, key: str
             )
             fine = False
     return fine
+
+
+def not_a_resource(walker: Walker, value: Any, path: str) -> None:
+    """Say why a value is not a resource of R4."""
+    kind = value.get("resourceType") if isinstance(value, dict) else None
+    if kind is None:
+        walker.error(
+            "structure",
+            "resource-type",
+            "A resource is a JSON object with a resourceType.",
+            path or "Resource",
+        )
+        return
+    known = [u[len(STRUCTURES) :] for u in walker.snapshots.definitions.urls() if u.startswith(STRUCTURES)]
+    near = difflib.get_close_matches(str(kind), [k for k in known if k[:1].isupper()], 1)
+    remedy = f"Did you mean {near[0]}?" if near else ""
+    walker.error(
+        "structure",
+        "resource-type",
+        f"{shown(kind)} is not a resource type of FHIR R4.",
+        path or "Resource",
+        remedy,
+    )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
+from fhirbridge.validation.primitives import shown
 from fhirbridge.validation.references import literal_type
 from fhirbridge.validation.tree import STRUCTURES, Element, TypeRef
 
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from fhirbridge.validation.walker import Walker
 
 _ANY = ("Resource", "DomainResource")
+_SPACE = re.compile(r"[\x00-\x20\xa0]")
 
 
 def check(walker: Walker, node: Node, ref: TypeRef, element: Element) -> None:
@@ -20,6 +23,8 @@ def check(walker: Walker, node: Node, ref: TypeRef, element: Element) -> None:
     if not isinstance(value, dict):
         return
     literal = value.get("reference")
+    if isinstance(literal, str):
+        _check_form(walker, node, ref, literal)
     found = walker.around.resolve(literal) if isinstance(literal, str) else None
     named = literal_type(literal) if isinstance(literal, str) else None
     known = _known_types(walker, ref.targets)
@@ -48,6 +53,28 @@ def check(walker: Walker, node: Node, ref: TypeRef, element: Element) -> None:
         _check_profiles(walker, node, ref, element, found)
 
 
+def _check_form(walker: Walker, node: Node, ref: TypeRef, literal: str) -> None:
+    """Check that a literal is a URL, and of the kind that the element's aggregation and versioning allow."""
+    if _SPACE.search(literal):
+        walker.error(
+            "value", "reference-format", f"{shown(literal)} is not a URL: it has a space.", f"{node.path}.reference"
+        )
+        return
+    held = walker.around.resolve(literal) is not None
+    kinds = {"contained"} if literal.startswith("#") else {"referenced", "bundled"} if held else {"referenced"}
+    if ref.aggregation and not kinds & set(ref.aggregation):
+        text = f"{node.path} is {' and '.join(sorted(kinds))}, but must be {' or '.join(ref.aggregation)}."
+        walker.error("structure", "reference-aggregation", text, node.path)
+    versioned = "/_history/" in literal
+    if (
+        "contained" not in kinds
+        and ref.versioning in ("specific", "independent")
+        and versioned != (ref.versioning == "specific")
+    ):
+        wanted = "name a version" if ref.versioning == "specific" else "not name a version"
+        walker.error("structure", "reference-version", f"{node.path} must {wanted}: {literal}.", node.path)
+
+
 def _check_profiles(walker: Walker, node: Node, ref: TypeRef, element: Element, found: dict[str, object]) -> None:
     kind = found.get("resourceType")
     if any(t in (STRUCTURES + str(kind), *(STRUCTURES + a for a in _ANY)) for t in ref.targets):
@@ -55,9 +82,7 @@ def _check_profiles(walker: Walker, node: Node, ref: TypeRef, element: Element, 
     target = walker.model.root(found, node.path)
     if target is None:
         return
-    around, walker.around = walker.around, walker.around
     fits = any(walker.conforms(target, t) for t in ref.targets if _type_of(walker, t) == kind)
-    walker.around = around
     if not fits:
         text = f"{element.id}: the {kind} it points at conforms to none of {', '.join(ref.targets)}."
         walker.error(
@@ -78,3 +103,13 @@ def _known_types(walker: Walker, targets: tuple[str, ...]) -> set[str] | None:
 def _type_of(walker: Walker, target: str) -> str | None:
     structure = walker.snapshots.definitions.structure(target)
     return str(structure["type"]) if structure and structure.get("type") else None
+
+
+def check_canonical(walker: Walker, node: Node, ref: TypeRef, element: Element) -> None:
+    """Refuse a canonical that leads to a loaded definition of a kind the element may not name."""
+    known = _known_types(walker, ref.targets) if ref.targets else None
+    found = walker.snapshots.definitions.kinds(node.value) if known is not None else set()
+    if known is not None and found and not found & known:
+        wanted, kind = " or ".join(sorted(known)), ", ".join(sorted(found))
+        text = f"{element.id} may name a {wanted}, but {node.value} is a {kind}."
+        walker.error("structure", "reference-target", text, node.path)

@@ -9,17 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fhirbridge.errors import Resource
+from fhirbridge.validation import ucum
+from fhirbridge.validation.concepts import abstract, concepts, filtered
+from fhirbridge.validation.formats import MISNAMED, ROOTS, shaped
 from fhirbridge.validation.packages import Definitions
 
 HL7 = ("http://hl7.org/", "http://terminology.hl7.org/")
 """Where the code systems of the base definitions live, nearly all of them."""
-
-FORMATS = {
-    "urn:ietf:bcp:13": re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*/[A-Za-z0-9][A-Za-z0-9!#$&^_.+*-]*(\s*;.*)?"),
-    "urn:ietf:bcp:47": re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*"),
-    "urn:iso:std:iso:4217": re.compile(r"[A-Z]{3}"),
-}
-"""Code systems too large or too foreign to list, whose codes at least have a shape."""
 
 
 @dataclass
@@ -37,19 +33,14 @@ class Expansion:
         if system is None:
             if any(code in codes for codes in self.codes.values()):
                 return True
-            return None if self.unknown or any(_shaped(s, code) for s in self.open) else False
+            return None if self.unknown or any(shaped(s, code) for s in self.open) else False
         if code in self.codes.get(system, ()):
             return True
         if system in self.caseless and code.lower() in self.codes.get(system + "#lower", ()):
             return True
         if system in self.open:
-            return None if _shaped(system, code) else False
+            return None if shaped(system, code) else False
         return None if self.unknown else False
-
-
-def _shaped(system: str, code: str) -> bool:
-    pattern = FORMATS.get(system)
-    return pattern is None or pattern.fullmatch(code) is not None
 
 
 class Terminology:
@@ -59,6 +50,7 @@ class Terminology:
         self.definitions = definitions
         self._known: dict[str, Expansion | None] = {}
         self._systems: dict[str, frozenset[str] | None] = {}
+        self._caseless: set[str] = set()
         self._opened: set[str] = set()
         self._lock = threading.RLock()
 
@@ -81,26 +73,55 @@ class Terminology:
 
     def system_has(self, system: str, code: str) -> bool | None:
         """Tell whether a code system has a code; None where the system is not wholly loaded."""
+        if system == ucum.SYSTEM:
+            return ucum.is_unit(code)
         codes = self.codes_of(system)
-        return None if codes is None else code in codes
+        if codes is None:
+            return None
+        return code in codes or (system in self._caseless and code.lower() in codes)
+
+    def problem(self, system: str, code: str) -> str | None:
+        """Say what is wrong with a Coding's system and code, or None if nothing can be said to be."""
+        if self.system_has(system, code) is False:
+            return f"The code system {system} has no code {code!r}."
+        if re.match(MISNAMED, system):
+            known = next(root for root in ROOTS if system.startswith(root))
+            return f"{system} is no code system; the one meant is {known}."
+        if self.is_value_set(system):
+            return f"{system} is a value set, not a code system."
+        found = self.definitions.code_system(system)
+        if found is not None and found.get("content") == "supplement":
+            return f"{system} only supplements {found.get('supplements')}, whose URI belongs here."
+        return None
+
+    def is_value_set(self, uri: str) -> bool:
+        """Tell whether a URI is a value set's and no code system's."""
+        return self.definitions.value_set(uri) is not None and self.definitions.code_system(uri) is None
 
     def codes_of(self, system: str) -> frozenset[str] | None:
         """Return all codes of a code system that is wholly loaded, else None."""
         if system not in self._systems:
+            if self.definitions.code_system(system) is None:
+                return None
             self._systems[system] = self._codes(system)
         return self._systems[system]
 
     def whole_systems(self) -> list[str]:
-        """Return the code systems outside HL7's own address space that may be loaded whole."""
-        return sorted(u for u in self.definitions.urls("CodeSystem") if not u.startswith(HL7))
+        """Return the code systems (and what is mistaken for one) outside HL7's address space that can be judged."""
+        loaded = {*self.definitions.urls("CodeSystem"), *self.definitions.urls("ValueSet")}
+        return sorted({ucum.SYSTEM, *(u for u in loaded if not u.startswith(HL7))})
 
     def _codes(self, system: str) -> frozenset[str] | None:
         found = self.definitions.code_system(system)
         if found is None or found.get("content") != "complete" or "concept" not in found:
             return None
-        if found.get("caseSensitive") is not True or found.get("compositional"):
+        if found.get("compositional"):
             return None
-        return frozenset(str(concept.get("code")) for concept, _ in _concepts(found))
+        codes = {str(concept.get("code")) for concept, _ in concepts(found)}
+        if found.get("caseSensitive") is not True:
+            self._caseless.add(system)
+            codes |= {code.lower() for code in codes}
+        return frozenset(codes)
 
     def _expand(self, value_set: Resource) -> Expansion:
         result = Expansion()
@@ -136,77 +157,16 @@ class Terminology:
         found = found or self.definitions.code_system(system)
         if found is None or found.get("content") not in ("complete", None) or "concept" not in found:
             return Expansion(open={system})
-        rows = list(_concepts(found))
+        rows = list(concepts(found))
         for rule in clause.get("filter", ()):
-            kept = _filtered(rows, rule, found)
+            kept = filtered(rows, rule, found)
             if kept is None:
                 return Expansion(open={system})
             rows = kept
-        codes = {concept["code"] for concept, _ in rows if not _abstract(concept)}
+        codes = {concept["code"] for concept, _ in rows if not abstract(concept)}
         if found.get("caseSensitive") is False:
             return Expansion({system: codes, system + "#lower": {c.lower() for c in codes}}, caseless={system})
         return Expansion({system: codes})
-
-
-Row = tuple[dict[str, Any], tuple[str, ...]]
-
-
-def _concepts(system: Resource, above: tuple[str, ...] = ()) -> Iterator[Row]:
-    """Yield every concept with the codes above it."""
-    for concept in system.get("concept", ()):
-        parents = tuple(
-            p["valueCode"]
-            for p in concept.get("property", ())
-            if p.get("code") in ("parent", "subsumedBy") and "valueCode" in p
-        )
-        yield concept, above + parents
-        yield from _concepts(concept, (*above, concept.get("code", "")))
-
-
-def _abstract(concept: dict[str, Any]) -> bool:
-    return any(
-        p.get("code") in ("notSelectable", "abstract") and p.get("valueBoolean") is True
-        for p in concept.get("property", ())
-    )
-
-
-def _filtered(rows: list[Row], rule: dict[str, Any], system: Resource) -> list[Row] | None:
-    """Keep what a filter lets through; None where the filter is one we cannot evaluate."""
-    property_, op, value = rule.get("property"), rule.get("op"), str(rule.get("value", ""))
-    if op in ("is-a", "descendent-of", "is-not-a") and property_ in ("concept", "code"):
-        below = _closure(rows, value)
-        if op == "is-not-a":
-            return [row for row in rows if row[0]["code"] not in below | {value}]
-        return [row for row in rows if row[0]["code"] in below or (op == "is-a" and row[0]["code"] == value)]
-    if op == "regex" and property_ in ("code", "concept"):
-        return [row for row in rows if re.fullmatch(value, row[0]["code"])]
-    if op in ("=", "in", "not-in", "exists"):
-        return [row for row in rows if _has_property(row[0], str(property_), str(op), value)]
-    del system
-    return None
-
-
-def _closure(rows: list[Row], top: str) -> set[str]:
-    parents = {concept["code"]: set(above) for concept, above in rows}
-    below: set[str] = set()
-    grown = True
-    while grown:
-        fresh = {c for c, above in parents.items() if c not in below and (top in above or above & below)}
-        below |= fresh
-        grown = bool(fresh)
-    return below
-
-
-def _has_property(concept: dict[str, Any], name: str, op: str, value: str) -> bool:
-    told = [str(v).lower() if isinstance(v, bool) else str(v.get("code") if isinstance(v, dict) else v)
-            for p in concept.get("property", ()) if p.get("code") == name
-            for k, v in p.items() if k.startswith("value")]  # fmt: skip
-    if name in ("code", "display") and name in concept:
-        told.append(str(concept[name]))
-    if op == "exists":
-        return bool(told) == (value == "true")
-    wanted = {value} if op == "=" else set(value.split(","))
-    return not wanted & set(told) if op == "not-in" else bool(wanted & set(told))
 
 
 def _contains(expansion: dict[str, Any]) -> Iterator[dict[str, Any]]:

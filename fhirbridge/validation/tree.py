@@ -16,11 +16,13 @@ _FHIR_TYPE = STRUCTURES + "structuredefinition-fhir-type"
 
 @dataclass(frozen=True, slots=True)
 class TypeRef:
-    """One type an element may have: its code, the profiles on it, and where a Reference may point."""
+    """One type an element may have: its code, the profiles on it, and where a Reference may point and how."""
 
     code: str
     profiles: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
+    aggregation: tuple[str, ...] = ()
+    versioning: str = ""
 
 
 @dataclass
@@ -64,7 +66,7 @@ class Element:
     def types(self) -> tuple[TypeRef, ...]:
         if self.definition.get("base", {}).get("path", self.path) == "Resource.id":
             return (TypeRef("id"),)  # R4 publishes it as a string; its text and every validator say id
-        return tuple(_type(t) for t in self.definition.get("type", ()))
+        return tuple(type_ref(t) for t in self.definition.get("type", ()))
 
     @cached_property
     def keys(self) -> dict[str, TypeRef | None]:
@@ -78,6 +80,16 @@ class Element:
     def properties(self) -> dict[str, tuple[Element, TypeRef | None]]:
         """JSON property of a child: the child and the type that the property's name says."""
         return {key: (child, ref) for child in self.children.values() for key, ref in child.keys.items()}
+
+    @cached_property
+    def holders(self) -> dict[str, str]:
+        """JSON property of a child, or of its ``_`` sibling: the child's name."""
+        return {name: child.name for child in self.children.values() for key in child.keys for name in (key, "_" + key)}
+
+    @cached_property
+    def limits(self) -> tuple[tuple[str, Any], ...]:
+        """minValue[x] and maxValue[x]."""
+        return tuple((k, v) for k, v in self.definition.items() if k.startswith(("minValue", "maxValue")))
 
     @cached_property
     def access(self) -> dict[str, list[tuple[str, str, Element, TypeRef | None]]]:
@@ -98,6 +110,12 @@ class Element:
     @cached_property
     def constraints(self) -> tuple[dict[str, Any], ...]:
         return tuple(self.definition.get("constraint", ()))
+
+    @property
+    def min_length(self) -> int:
+        """The fewest characters a value may have: R4 says it in an extension."""
+        told = (e for e in self.definition.get("extension", ()) if e.get("url") == STRUCTURES + "minLength")
+        return next((int(e.get("valueInteger", 0)) for e in told), 0)
 
     @property
     def binding(self) -> dict[str, Any] | None:
@@ -178,7 +196,8 @@ def place(root: Element, definition: dict[str, Any], steps: list[tuple[str, str 
         raise ProfileError(f"{url}: slice {definition.get('id')} of an element that the snapshot lacks.")
 
 
-def _type(given: dict[str, Any]) -> TypeRef:
+def type_ref(given: dict[str, Any]) -> TypeRef:
+    """Read one ``ElementDefinition.type``; FHIRPath's own types are taken for the FHIR types they stand for."""
     code = str(given.get("code", ""))
     if code.startswith("http://hl7.org/fhirpath/"):
         named = [
@@ -187,7 +206,8 @@ def _type(given: dict[str, Any]) -> TypeRef:
         code = str(named[0]) if named else code.rpartition(".")[2].lower()
     elif code.startswith(STRUCTURES):
         code = code[len(STRUCTURES) :]
-    return TypeRef(code, tuple(given.get("profile", ())), tuple(given.get("targetProfile", ())))
+    profiles, targets = tuple(given.get("profile", ())), tuple(given.get("targetProfile", ()))
+    return TypeRef(code, profiles, targets, tuple(given.get("aggregation", ())), str(given.get("versioning", "")))
 
 
 def _prefixed(definition: dict[str, Any], prefix: str) -> Any:

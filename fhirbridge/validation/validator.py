@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from fhirbridge.errors import ProfileError, Resource
 from fhirbridge.validation.compiled import Store, default_folder
 from fhirbridge.validation.definitions import locate
-from fhirbridge.validation.fast import Check, check_for
+from fhirbridge.validation.fast import FastPath
+from fhirbridge.validation.fhirpath.check import problems
 from fhirbridge.validation.node import Model, Node
 from fhirbridge.validation.outcome import Issue, outcome
 from fhirbridge.validation.packages import Definitions, Source
@@ -30,8 +32,9 @@ class Validator:
         self.snapshots = Snapshots(definitions)
         self.model = Model(self.snapshots)
         self.terminology = Terminology(definitions)
-        self._store = Store(cache or default_folder(), definitions)
-        self._checks: dict[tuple[str, str], Check] = {}
+        self.reload: Callable[[], Validator] = partial(type(self), definitions, cache)
+        """Makes the same validator again, in another process too."""
+        self.fast = FastPath(self.model, self.terminology, Store(cache or default_folder(), definitions))
 
     @classmethod
     def load(
@@ -50,21 +53,28 @@ class Validator:
         """
         if isinstance(sources, (str, Path, dict)):
             sources = [sources]
-        return cls(Definitions(locate(definitions, packages), sources), cache)
+        made = cls(Definitions(locate(definitions, packages), sources), cache)
+        made.reload = partial(cls.load, sources, definitions=definitions, packages=packages, cache=cache)
+        return made
 
     @property
     def problems(self) -> list[str]:
         """What the authors of the profiles used so far should mend, one sentence each."""
-        return list(self.snapshots.problems)
+        made = [url for url in self.snapshots.made() if not url.startswith(STRUCTURES)]
+        used = [self.definitions.structure(url) or {} for url in made]
+        return [*self.snapshots.problems, *(text for structure in used for text in problems(self.model, structure))]
 
-    def validate(self, resource: Resource, profiles: Iterable[str] = ()) -> Resource:
+    def validate(
+        self, resource: Resource, profiles: Iterable[str] = (), *, group: bool = False, limit: int | None = None
+    ) -> Resource:
         """Return an OperationOutcome (a dict): errors first, one "All OK" information where nothing is wrong.
 
         The resource is checked against its base type, every profile named and every loaded profile that a
         ``meta.profile`` names, contained resources and Bundle entries included. A resource is never changed.
+        ``group`` tells the same finding at many indexes once, with a count; ``limit`` is the most issues told.
         Raises ProfileError for a named profile that is not loaded or is broken.
         """
-        return outcome(self.issues(resource, profiles))
+        return outcome(self.issues(resource, profiles), group=group, limit=limit)
 
     def issues(self, resource: Resource, profiles: Iterable[str] = ()) -> list[Issue]:
         """Return the findings of ``validate`` as they were found."""
@@ -92,28 +102,12 @@ class Validator:
         meta = resource.get("meta")
         named = meta.get("profile") if meta.__class__ is dict else None
         wanted = [*profiles, *named] if named.__class__ is list else list(profiles)
+        wanted += self.definitions.everywhere(kind)
         if not all(isinstance(canonical, str) for canonical in wanted):
             return False
         if not wanted:
             wanted = [STRUCTURES + kind]
-        return all(self._check(canonical, kind)(resource) for canonical in wanted)
-
-    def _check(self, canonical: str, kind: str) -> Check:
-        found = self._checks.get((canonical, kind))
-        if found is None:
-            found = self._checks[canonical, kind] = self._compile(canonical, kind)
-        return found
-
-    def _compile(self, canonical: str, kind: str) -> Check:
-        structure = self.definitions.structure(canonical) if isinstance(canonical, str) else None
-        if (
-            structure is None
-            or structure.get("type") != kind
-            or structure.get("kind") != "resource"
-            or structure.get("abstract")
-        ):
-            return _never
-        return check_for(canonical, self.model, self.terminology, self._store)
+        return all(self.fast.resource(canonical, kind)(resource) for canonical in wanted)
 
     def snapshot(self, url: str) -> Resource:
         """Return a StructureDefinition with its snapshot. Raises ProfileError if it is not loaded or is broken."""
@@ -130,7 +124,3 @@ class Validator:
 def _nothing() -> Node:
     """What stands for the root where the input is no resource at all."""
     return Node({}, "Resource", Element({"path": "Resource"}, "Resource"), "Resource")
-
-
-def _never(_: Resource) -> bool:
-    return False

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from fhirbridge.errors import ProfileError
-from fhirbridge.validation import bindings, extensions, invariants, slicing, structure, targets
-from fhirbridge.validation.matching import carries, same
+from fhirbridge.validation import (
+    bindings,
+    bundles,
+    contained,
+    extensions,
+    invariants,
+    slicing,
+    structure,
+    targets,
+    values,
+)
 from fhirbridge.validation.node import Model, Node
 from fhirbridge.validation.outcome import Issue
-from fhirbridge.validation.primitives import PRIMITIVES, problem, shown
+from fhirbridge.validation.primitives import PRIMITIVES, shown
 from fhirbridge.validation.references import Surroundings
 from fhirbridge.validation.terminology import Terminology
 from fhirbridge.validation.tree import STRUCTURES, Element, TypeRef
@@ -35,22 +43,24 @@ class Walker:
         """Where extension contexts are read from: the root, or the resource a reference led to."""
         self.issues: list[Issue] = []
         self.profile = ""
+        self.element = ""
+        """Id of the element being looked at, its slice named."""
         self.visiting: set[tuple[int, str]] = set()
         self.depth = 0
 
     def error(self, code: str, rule: str, text: str, path: str, remedy: str = "", severity: str = "error") -> None:
         """Note one finding under the profile being applied."""
-        self.issues.append(Issue(severity, code, rule, text, path, self.profile, remedy))
+        self.issues.append(Issue(severity, code, rule, text, path, self.profile, remedy, self.element))
 
     def quiet(self, check: Callable[[Walker], None]) -> bool:
         """Run a check aside and tell whether it found no error."""
         kept, self.issues = self.issues, []
-        profile = self.profile
+        profile, element = self.profile, self.element
         try:
             check(self)
             return not any(issue.severity == "error" for issue in self.issues)
         finally:
-            self.issues, self.profile = kept, profile
+            self.issues, self.profile, self.element = kept, profile, element
 
     def conforms(self, node: Node, canonical: str) -> bool:
         """Tell whether a node conforms to a profile; one already being looked at does (cycles end there)."""
@@ -61,41 +71,58 @@ class Walker:
         if tree is None:
             return True
         self.visiting.add(mark)
-        kept = self.anchor, self.resource_node
+        kept = self.anchor, self.resource_node, self.around
         if isinstance(node.value, dict) and "resourceType" in node.value:
             node = Node(node.value, node.type, node.shape, node.type)
+            self.around = self.around.of(node.value)
             self.anchor = self.resource_node = node
         try:
             return self.quiet(lambda walker: walker.against(node, tree))
         finally:
             self.visiting.discard(mark)
-            self.anchor, self.resource_node = kept
+            self.anchor, self.resource_node, self.around = kept
 
     def resource(self, value: Any, path: str, profiles: Iterable[str] = (), around: Surroundings | None = None) -> None:
         """Check a resource against its base type, the profiles named, and the known ones its meta names."""
         node = self.model.root(value, path) if isinstance(value, dict) else None
         if node is None:
-            self._not_a_resource(value, path)
+            structure.not_a_resource(self, value, path)
             return
         kept = self.around, self.profile, self.resource_node
         self.around, self.resource_node = around or self.around, node
+        contained.check(self, node)
+        if node.type == "Bundle":
+            bundles.check(self, node)
         applied = False
-        for canonical in dict.fromkeys([*profiles, *self._meta_profiles(node)]):
+        everywhere = self.snapshots.definitions.everywhere(node.type)
+        for canonical in dict.fromkeys([*profiles, *self._meta_profiles(node), *everywhere]):
             applied = self._profile(node, canonical) or applied
         if not applied:
             self.profile = STRUCTURES + node.type
             tree = self.snapshots.type_tree(node.type)
             if tree is not None:
                 self.against(node, tree)
+        if node.type == "StructureDefinition":
+            self._definition(node)
         self.around, self.profile, self.resource_node = kept
+
+    def _definition(self, node: Node) -> None:
+        """Refuse a StructureDefinition whose differential contradicts its base."""
+        try:
+            self.snapshots.check(node.value)
+        except ProfileError as error:
+            self.error("business-rule", "differential", str(error), f"{node.path}.differential")
+        except (AttributeError, KeyError, TypeError, ValueError, IndexError):
+            pass  # its bones are wrong, and that has been said
 
     def against(self, node: Node, tree: Element) -> None:
         """Check a node against the root of a type or profile."""
-        kept, self.profile = self.profile, tree.home or self.profile
+        kept, self.profile = (self.profile, self.element), tree.home or self.profile
+        self.element = tree.id
         shaped = Node(node.value, node.type, tree, node.path, node.ext)
-        self._properties(shaped, tree)
-        self._constraints(shaped, tree.constraints)
-        self.profile = kept
+        self.properties(shaped, tree)
+        self.constraints(shaped, tree.constraints)
+        self.profile, self.element = kept
 
     def _profile(self, node: Node, canonical: str) -> bool:
         tree = self.snapshots.tree(canonical)
@@ -126,28 +153,8 @@ class Walker:
         named = meta.get("profile") if isinstance(meta, dict) else None
         return [p for p in named if isinstance(p, str)] if isinstance(named, list) else []
 
-    def _not_a_resource(self, value: Any, path: str) -> None:
-        kind = value.get("resourceType") if isinstance(value, dict) else None
-        if kind is None:
-            self.error(
-                "structure",
-                "resource-type",
-                "A resource is a JSON object with a resourceType.",
-                path or "Resource",
-            )
-            return
-        known = [u[len(STRUCTURES) :] for u in self.snapshots.definitions.urls() if u.startswith(STRUCTURES)]
-        near = difflib.get_close_matches(str(kind), [k for k in known if k[:1].isupper()], 1)
-        remedy = f"Did you mean {near[0]}?" if near else ""
-        self.error(
-            "structure",
-            "resource-type",
-            f"{shown(kind)} is not a resource type of FHIR R4.",
-            path or "Resource",
-            remedy,
-        )
-
-    def _properties(self, node: Node, shape: Element) -> None:
+    def properties(self, node: Node, shape: Element) -> None:
+        """Check the properties of an object, or of a primitive's ``_name`` sibling, one by one."""
         content = node.ext if node.is_primitive else node.value
         if not isinstance(content, dict):
             self.error("structure", "object", f"{node.path} must be a JSON object, not {shown(content)}.", node.path)
@@ -160,8 +167,13 @@ class Walker:
             self.error("too-long", "depth", f"Nested more than {MAX_DEPTH} deep.", node.path, severity="error")
         else:
             structure.unknown(self, node, content, shape)
+            kept = self.element
+            there = {shape.holders.get(key) for key in content}
             for child in shape.children.values():
-                self._child(node, content, child)
+                if child.name in there or child.min or child.slices:  # nothing can be wrong with any other
+                    self.element = child.id
+                    self._child(node, content, child)
+            self.element = kept
         self.depth -= 1
 
     def _child(self, node: Node, content: dict[str, Any], child: Element) -> None:
@@ -189,6 +201,7 @@ class Walker:
         assigned = slicing.check(self, child, items, node.path) if child.slices else {}
         for item in items:
             for rules in assigned.get(id(item)) or [child]:
+                self.element = rules.id
                 self.item(item, rules)
 
     def item(self, node: Node, element: Element) -> None:
@@ -204,7 +217,7 @@ class Walker:
             )
             return
         if node.type in PRIMITIVES:
-            fine = self._primitive(node, element)
+            fine = values.primitive(self, node, element)
         elif ref is not None and self.model.is_resource(ref.code):
             self._nested_resource(node, ref)
             fine = isinstance(node.value, dict)
@@ -212,49 +225,25 @@ class Walker:
             fine = self._complex(node, element, ref)
         if not fine:
             return  # a value of the wrong JSON type has been refused; its content says nothing
-        self._values(node, element)
+        values.check(self, node, element)
         bindings.check(self, node, element)
         if node.type == "Reference" and ref is not None:
             targets.check(self, node, ref, element)
+        elif node.type == "canonical" and ref is not None and isinstance(node.value, str):
+            targets.check_canonical(self, node, ref, element)
 
     def _special(self, element: Element) -> bool:
         return element.types[0].code in ("Element", "BackboneElement")
 
-    def _primitive(self, node: Node, element: Element) -> bool:
-        if node.value is not None:
-            wrong = problem(node.type, node.value)
-            if wrong:
-                self.error(
-                    "value",
-                    f"type-{node.type}",
-                    f"{node.path}: {wrong}.",
-                    node.path,
-                    PRIMITIVES[node.type].remedy,
-                )
-                return False
-            if isinstance(node.value, str) and node.value != node.value.strip() and node.type in ("string", "markdown"):
-                self.error(
-                    "value",
-                    "whitespace",
-                    f"{node.path} begins or ends with a space.",
-                    node.path,
-                    "Trim it.",
-                    "warning",
-                )
-        if node.ext is not None:
-            shape = self.snapshots.type_tree("Element")
-            if shape is not None:
-                self._properties(Node(None, node.type, shape, node.path, node.ext), shape)
-        if node.value is None and not (isinstance(node.ext, dict) and node.ext.get("extension")):
-            self.error("invariant", "ele-1", f"{node.path} has neither a value nor an extension.", node.path)
-        self._constraints(node, element.constraints)
-        return True
-
     def _nested_resource(self, node: Node, ref: TypeRef) -> None:
         around = None
-        if node.path.rpartition(".")[2] == "resource" and self.around.entries:
+        if not node.path.rpartition(".")[2].startswith("contained"):
             around = self.around.within(node.value)
-        self.resource(node.value, node.path, ref.profiles, around)
+        choice = ref.profiles if len(ref.profiles) > 1 else ()
+        self.resource(node.value, node.path, () if choice else ref.profiles, around)
+        if choice and isinstance(node.value, dict) and not any(self.conforms(node, p) for p in choice):
+            text = f"{node.path} conforms to none of {', '.join(choice)}."
+            self.error("structure", "type-profile", text, node.path)
 
     def _complex(self, node: Node, element: Element, ref: TypeRef | None) -> bool:
         shape = self.model.shape(element, ref)
@@ -267,7 +256,7 @@ class Walker:
             )
             return False
         shaped = Node(node.value, node.type, shape, node.path)
-        self._properties(shaped, shape)
+        self.properties(shaped, shape)
         if not isinstance(node.value, dict):
             return False
         type_root = self.snapshots.type_tree(node.type)
@@ -276,7 +265,7 @@ class Walker:
             *(shape.constraints if shape is not element else ()),
             *(type_root.constraints if type_root else ()),
         ]
-        self._constraints(shaped, {rule["key"]: rule for rule in rules}.values())
+        self.constraints(shaped, {rule["key"]: rule for rule in rules}.values())
         if ref is not None:
             self._type_profiles(shaped, ref, shape)
         if node.type == "Extension":
@@ -306,34 +295,8 @@ class Walker:
                 node.path,
             )
 
-    def _values(self, node: Node, element: Element) -> None:
-        if node.value is None:
-            return
-        if element.fixed is not None and not same(element.fixed, node.value):
-            self.error(
-                "value",
-                "fixed",
-                f"{element.id} must be {shown(element.fixed)}, not {shown(node.value)}.",
-                node.path,
-            )
-        if element.pattern is not None and not carries(element.pattern, node.value):
-            self.error(
-                "value",
-                "pattern",
-                f"{element.id} must carry {shown(element.pattern)}, but is {shown(node.value)}.",
-                node.path,
-            )
-        limit = element.definition.get("maxLength")
-        if limit and isinstance(node.value, str) and len(node.value) > limit:
-            self.error(
-                "too-long",
-                "max-length",
-                f"{element.id} may have {limit} characters, has {len(node.value)}.",
-                node.path,
-            )
-        bindings.check_range(self, node, element)
-
-    def _constraints(self, node: Node, rules: Iterable[dict[str, Any]]) -> None:
+    def constraints(self, node: Node, rules: Iterable[dict[str, Any]]) -> None:
+        """Check the invariants that stand on a node."""
         for rule in rules:
             try:
                 passed = invariants.passes(self, node, rule)
@@ -351,11 +314,6 @@ class Walker:
                     severity=severity,
                 )
                 self.profile = kept
-
-
-def _is_typed(key: str, stem: str) -> bool:
-    name = key.lstrip("_")
-    return name.startswith(stem) and name[len(stem) :][:1].isupper()
 
 
 def _is_best_practice(rule: dict[str, Any]) -> bool:

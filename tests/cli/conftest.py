@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from typer.testing import CliRunner, Result
 
+from fhirbridge.cli.main import app
 from fhirbridge.identity import new_key
 
 
@@ -28,6 +30,7 @@ class Ran(NamedTuple):
 
 
 Run = Callable[..., Ran]
+Validate = Callable[..., Result]
 
 
 @pytest.fixture
@@ -47,5 +50,21 @@ def run(tmp_path: Path) -> Run:
             check=False,
         )
         return Ran(done.returncode, done.stdout, done.stderr)
+
+    return command
+
+
+@pytest.fixture
+def validate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Validate:
+    """Run ``fhirbridge validate`` inside this process (a tenth of the time), in the test's folder, on 80 columns."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    for name in [name for name in os.environ if name.startswith("FHIRBRIDGE_")]:
+        monkeypatch.delenv(name)
+
+    def command(*arguments: str | Path) -> Result:
+        ran = CliRunner().invoke(app, ["validate", *map(str, arguments)])
+        assert ran.exception is None or isinstance(ran.exception, SystemExit), ran.exception
+        return ran
 
     return command

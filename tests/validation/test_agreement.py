@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from fhirbridge.errors import Resource
 from fhirbridge.validation import Validator
 from tests.validation.building import COLOURS, OBSERVATION, PATIENT, UCUM, UNLISTED, WARM, concept
+from tests.validation.differential import PROFILES, own_cases
 from tests.validation.test_profiles import ARM, ARMED, PARTS, RESLICED, RIGHT, A, B, number
 
 QUESTIONNAIRE: Resource = {
@@ -196,3 +197,11 @@ def test_reslices_are_left_to_the_walker(validator: Validator) -> None:
     resource, profiles = START[-1]
     assert not validator._surely_valid(resource, profiles)
     assert validator.is_valid(resource, profiles)
+
+
+def test_of_the_mutated_examples_the_fast_path_accepts_only_what_the_walker_accepts(compiled: Any) -> None:
+    validator = Validator.load([PROFILES], cache=compiled)
+    accepted = {name: case for name, case in own_cases().items() if validator._surely_valid(case, [])}
+    refused = [name for name, case in accepted.items() if any(i.severity == "error" for i in validator.issues(case))]
+    assert refused == []
+    assert len(accepted) > 100

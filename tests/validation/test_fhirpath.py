@@ -1,32 +1,22 @@
-"""FHIRPath: a table of our own, and HL7's official R4 suite with every deviation named."""
+"""FHIRPath: a table of what holds, what does not and what is refused (the official suite has its own file)."""
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET
+import re
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from fhirbridge import fhirjson
-from fhirbridge.errors import ProfileError, Resource
-from fhirbridge.validation import Validator
+from fhirbridge.errors import ProfileError
+from fhirbridge.validation import Validator, stated
+from fhirbridge.validation.fhirpath.check import check, problems
 from fhirbridge.validation.fhirpath.evaluate import compiled, evaluate, holds
-from fhirbridge.validation.fhirpath.types import as_text
-from fhirbridge.validation.fhirpath.values import truth, value_of
-from fhirbridge.validation.invariants import HOT, MENDED, mended
-from fhirbridge.validation.node import Node
-from fhirbridge.validation.references import surroundings
-from fhirbridge.validation.walker import Walker
-from tests.validation.building import CODES, OBSERVATION, WARM
-
-
-def start(validator: Validator, resource: Resource) -> tuple[Node, Walker]:
-    node = validator.model.root(resource)
-    assert node is not None
-    return node, Walker(validator.model, validator.terminology, surroundings(resource), node)
-
+from fhirbridge.validation.fhirpath.values import value_of
+from fhirbridge.validation.invariants import HOT
+from fhirbridge.validation.mended import MENDED, mended
+from tests.validation.building import CODES, OBSERVATION, WARM, element, profile
+from tests.validation.official import start
 
 HOLD = [
     "status = 'final'",
@@ -68,6 +58,19 @@ HOLD = [
     "(1 | 2 | 3).aggregate($this + $total, 0) = 6",
     "(1|2|3).where($index = 1) = 2",
     "`status` = 'final' // a comment",
+    "2.0 'cm' * 2.0 'm' = 0.040 'm2' and 4 'g' / 2 'L' = 2 'g/L' and 1 'mm[Hg]' = 133.322 'Pa'",
+    "1 'kg/m2' = 1000 'g/m2' and 1 '10*9/L' = 1 '10*6/mL' and 1 '{beats}/min' = 1 '/min' and (1 'Cel' = 1 'K').not()",
+    "(1 year = 1 'a').empty() and (1 month = 1 'mo').empty() and 1 year = 12 months and 7 days = 1 'wk'",
+    "1 'h' + 30 'min' = 1.5 'h' and (1 'h' + 30 'min').toString() = '1.5 \\'h\\''",
+    "'30 \\'min\\''.toQuantity('h') = 0.5 'h' and 1.convertsToQuantity('kg').not() and 1 'g'.convertsToQuantity('kg')",
+    "checkModifiers('https://example.org/known').status = 'final'",
+    "1 'cm'.comparable(1 '[in_i]') and 1 'cm'.comparable(1 's').not()",
+    "@2026-02.highBoundary(8) = @2026-02-28 and 1.5.lowBoundary() = 1.45 and 1 'g'.highBoundary(1) = 1.5 'g'",
+    "@2026-01-31T08:30:15.lowBoundary() = @2026-01-31T08:30:15.000+14:00",
+    "(3 | 1 | 2).sort() = (1 | 2 | 3) and ('a' | 'b').sort(-$this).first() = 'b'",
+    "'test'.encode('hex') = '74657374' and 'dGVzdA=='.decode('base64') = 'test'",
+    "'<a>'.escape('html').unescape('html') = '<a>' and 'a\nb'.escape('json').unescape('json') = 'a\nb'",
+    "1.580.precision() = 3 and @2026-01.precision() = 6 and 'abc'.replaceMatches('', 'x') = 'abc'",
 ]
 FAIL = [
     "status = 'amended'",
@@ -91,7 +94,24 @@ REFUSED = [
     "@2026-13x",
     "status ===",
 ]
-TOO_MANY = ["(1 | 2) and true", "(1 | 2).single()", "(1 | 2) + 1", "('a' | 'b').startsWith('a')", "1 < 'a'"]
+UNDECIDABLE = [
+    "(1 | 2) and true",
+    "(1 | 2).single()",
+    "(1 | 2) + 1",
+    "('a' | 'b').startsWith('a')",
+    "1 < 'a'",
+    "'a'.startsWith(5)",
+    "'a'.split('')",
+    "2 years div @T08:00",
+    "4 'mg' * 'a'",
+    "1.round(99)",
+    "1000000000000.exp()",
+    "(true | 'a').allTrue()",
+    "(1 | 2).iif(true, 1)",
+    "status.is(Colour)",
+    "status.ofType(Colour)",
+    "'a'.decode('hex')",
+]
 
 
 @pytest.mark.parametrize("expression", HOLD)
@@ -110,95 +130,87 @@ def test_what_cannot_be_read_is_a_profile_error(plain: Validator, expression: st
         holds(expression, *start(plain, OBSERVATION))
 
 
-@pytest.mark.parametrize("expression", TOO_MANY)
+@pytest.mark.parametrize("expression", UNDECIDABLE)
 def test_what_cannot_be_evaluated_is_an_error_not_an_answer(plain: Validator, expression: str) -> None:
     with pytest.raises(ProfileError):
         holds(expression, *start(plain, OBSERVATION))
+
+
+def test_a_primitive_that_has_only_an_extension_has_no_value(plain: Validator) -> None:
+    absent = {"extension": [{"url": "https://example.org/why", "valueCode": "unknown"}]}
+    started = start(plain, {**OBSERVATION, "_issued": absent})
+    assert holds("issued.exists() and issued.hasValue().not() and (issued < now()).empty()", *started)
+    assert holds("(issued & 'a') = 'a' and status.startsWith(issued).empty()", *started)
+
+
+def test_a_modifier_extension_that_is_not_named_stops_the_evaluation(plain: Validator) -> None:
+    modified = {**OBSERVATION, "modifierExtension": [{"url": "https://example.org/not", "valueBoolean": True}]}
+    started = start(plain, modified)
+    assert holds("checkModifiers('https://example.org/not').exists()", *started)
+    with pytest.raises(ProfileError, match=re.escape("https://example.org/not is not understood")):
+        holds("checkModifiers('https://example.org/other').exists()", *started)
+
+
+def test_our_own_profiles_have_no_invariant_that_means_nothing(plain: Validator) -> None:
+    ours = Validator.load([Path(__file__).parent.parent.parent / "profiles"])
+    known = set(plain.definitions.urls())
+    structures = [ours.definitions.structure(url) or {} for url in ours.definitions.urls() if url not in known]
+    assert len(structures) > 10
+    assert [text for structure in structures for text in problems(ours.model, structure)] == []
+
+
+MISSPELT = [
+    ("code.codin.exists()", "CodeableConcept has no codin"),
+    ("Patient.active", "starts at Patient, but stands on Observation"),
+    ("valueQuantity.exists()", "Observation has no valueQuantity"),
+    ("(value as Period).unit", "Period has no unit"),
+    ("component.where(valu.exists()).empty()", "Observation.component has no valu"),
+    ("component.select(code | value).rank", "CodeableConcept or Quantity"),
+    ("children().first().exists()", "first() on children(), which has no order"),
+    ("descendants()[0].exists()", "which has no order"),
+    ("iif('a', true, false)", "needs a Boolean"),
+    ("subject.resolve().name.exists() and focus.refrence.empty()", "Reference has no refrence"),
+]
+SPELT = [
+    "code.coding.where(system = %ucum).code.exists()",
+    "component.all(value.ofType(Quantity).code = 'mg')",
+    "(value as Quantity).value > 0 or value.low.empty()",
+    "contained.where($this is Patient).name.family.exists()",
+    "extension('https://example.org/a').value.exists()",
+    "status.extension.exists() or iif(value.exists(), code, category).coding.exists()",
+    "%resource.anything.at.all.empty() and repeat(component).code.exists() and Resource.id.exists()",
+]
+
+
+@pytest.mark.parametrize(("expression", "fault"), MISSPELT)
+def test_what_can_mean_nothing_is_found_without_running_it(plain: Validator, expression: str, fault: str) -> None:
+    root = plain.snapshots.type_tree("Observation")
+    assert root is not None
+    with pytest.raises(ProfileError, match=re.escape(fault)):
+        check(expression, plain.model, root)
+
+
+@pytest.mark.parametrize("expression", SPELT)
+def test_what_may_mean_something_is_let_through(plain: Validator, expression: str) -> None:
+    root = plain.snapshots.type_tree("Observation")
+    assert root is not None
+    check(expression, plain.model, root)
+
+
+def test_a_profile_with_a_misspelt_invariant_is_among_the_problems(tmp_path: Path) -> None:
+    rule = {"key": "x-1", "severity": "error", "human": "any", "expression": "coding.exists(cod = 'a')"}
+    wrong = profile("misspelt", "Observation", element("Observation.code", constraint=[rule]))
+    validator = Validator.load([wrong], cache=tmp_path)
+    validator.is_valid(OBSERVATION, [wrong["url"]])
+    (told,) = validator.problems
+    assert told.startswith(f"{wrong['url']}: invariant x-1 of Observation.code: ")
+    assert told.endswith("Coding has no cod.")
 
 
 def test_digits_survive(plain: Validator) -> None:
     node, walker = start(plain, {**OBSERVATION, "valueQuantity": {"value": Decimal("5.50")}})
     (value,) = evaluate("value.value", node, walker)
     assert str(value_of(value)) == "5.50"
-
-
-LATER = "a function of FHIRPath after N1 (2.0.0), which no R4 invariant may use"
-STRICT = "a static type check; invariants are run, not type-checked first"
-DEVIATIONS = {
-    "testSimpleFail": STRICT,
-    "testSimpleWithWrongContext": STRICT,
-    "testPolymorphismB": STRICT,
-    "testPolymorphismAsB": STRICT,
-    "testPolymorphicsB": STRICT,
-    "testDollarOrderNotAllowed": STRICT,
-    "testIif6": STRICT,
-    "testIif10": STRICT,
-    "testFHIRPathAsFunction21": "`as` filters a collection here, as HAPI does for R4",
-    "testFHIRPathAsFunction23": "an unknown type name selects nothing instead of stopping the evaluation",
-    "testFHIRPathAsFunction24": "an unknown type name selects nothing instead of stopping the evaluation",
-    "testFHIRPathIsFunction8": "the JSON input lacks the extension that the XML has",
-    "testFHIRPathIsFunction9": "the JSON input lacks the extension that the XML has",
-    "testFHIRPathIsFunction10": "the JSON input lacks the extension that the XML has",
-    "testExpressions": "expects another order of a union, whose order is undefined",
-    "testStringQuantityMonthLiteralToQuantity": "UCUM's mean month and a calendar month are taken as equal",
-    "testStringQuantityYearLiteralToQuantity": "UCUM's mean year and a calendar year are taken as equal",
-    "testQuantity9": "products of units are not reduced",
-    "testReplaceMatches2": "an empty pattern matches everywhere",
-    "testPlusDate19": "expects milliseconds to be dropped",
-    "from-zulip-2": "allTrue() on something that is no Boolean is false, not an error",
-    "testPeriodInvariantNew": LATER,
-}
-LATER_GROUPS = {
-    "testEncodeDecode",
-    "testEscapeUnescape",
-    "testSort",
-    "LowBoundary",
-    "HighBoundary",
-    "Comparable",
-    "Precision",
-}
-
-
-def verdict(expected: list[tuple[str | None, str]], found: list[Any], *, predicate: bool) -> bool:
-    if predicate:
-        return expected in ([("boolean", str(bool(found and truth(found))).lower())], [] if not found else None)
-    texts = [as_text(value_of(item)) for item in found]
-    return len(texts) == len(expected) and all(
-        _same(kind, want, got) for (kind, want), got in zip(expected, texts, strict=True)
-    )
-
-
-def _same(kind: str | None, want: str, got: str | None) -> bool:
-    if got is not None and kind == "decimal":
-        return Decimal(want) == Decimal(got)
-    if kind in ("date", "dateTime", "instant", "time"):
-        return want.removeprefix("@").removeprefix("T" if kind == "time" else "") == got
-    return want == got
-
-
-@pytest.mark.shared
-def test_the_official_suite_passes_but_for_what_is_named(shared: Path, plain: Validator) -> None:
-    folder = shared / "data" / "7_fhirpath"
-    inputs = {f.stem: start(plain, fhirjson.loads(f.read_bytes())) for f in (folder / "input").glob("*.json")}
-    failed, passed = set(), 0
-    for group in ET.parse(folder / "tests-fhir-r4.xml").getroot().iter("group"):
-        for case in group.iter("test"):
-            expression = case.find("expression")
-            assert expression is not None
-            node, walker = inputs[(case.get("inputfile") or "patient-example.xml").rpartition(".")[0]]
-            expected = [(o.get("type"), o.text or "") for o in case.findall("output")]
-            try:
-                found = evaluate(expression.text or "", node, walker)
-                fine = not expression.get("invalid") and verdict(
-                    expected, found, predicate=case.get("predicate") == "true"
-                )
-            except ProfileError:
-                fine = expression.get("invalid") is not None
-            passed += fine
-            if not fine and group.get("name") not in LATER_GROUPS:
-                failed.add(case.get("name"))
-    assert failed == set(DEVIATIONS)
-    assert passed >= 830
 
 
 def test_every_invariant_that_r4_publishes_can_be_compiled(plain: Validator) -> None:
@@ -213,4 +225,4 @@ def test_every_invariant_that_r4_publishes_can_be_compiled(plain: Validator) -> 
     for expression in published:
         compiled(mended(expression))
     assert published >= MENDED.keys()
-    assert published >= HOT.keys()
+    assert published >= HOT.keys() - stated.RUN.keys()

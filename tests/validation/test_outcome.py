@@ -6,7 +6,7 @@ import pytest
 
 from fhirbridge.errors import ProfileError
 from fhirbridge.validation import Validator, has_errors
-from tests.validation.building import OBSERVATION, SITE, UCUM, element, profile
+from tests.validation.building import OBSERVATION, SITE, UCUM, by, concept, element, profile
 
 
 def test_nothing_to_say_is_said(plain: Validator) -> None:
@@ -22,9 +22,10 @@ def test_an_issue_names_rule_profile_and_place(plain: Validator) -> None:
     outcome = plain.validate({**OBSERVATION, "status": "done"})
     first = outcome["issue"][0]
     assert (first["severity"], first["code"], first["expression"]) == ("error", "code-invalid", ["Observation.status"])
-    rule, where = first["details"]["coding"]
+    rule, where, which = first["details"]["coding"]
     assert rule["code"] == "binding"
     assert where == {"system": "urn:ietf:rfc:3986", "code": "http://hl7.org/fhir/StructureDefinition/Observation"}
+    assert which["code"] == "Observation.status"
     assert first["diagnostics"].startswith("Use one of: amended, ")
 
 
@@ -106,3 +107,37 @@ def test_an_invariant_that_cannot_be_evaluated_is_an_error(plain: Validator) -> 
     validator = Validator.load([strict])
     assert [i.rule for i in validator.issues(OBSERVATION, [strict["url"]]) if i.severity == "error"] == ["x-1"]
     assert not validator.is_valid(OBSERVATION, [strict["url"]])
+
+
+MANY = {**OBSERVATION, "component": [{"code": {"text": "a"}, "valueString": "x", "foo": n} for n in range(20)]}
+
+
+def test_the_same_finding_at_many_indexes_is_one_issue_on_request(plain: Validator) -> None:
+    every, grouped = plain.validate(MANY), plain.validate(MANY, group=True)
+    assert sum(issue["severity"] == "error" for issue in every["issue"]) == 20
+    [error] = [issue for issue in grouped["issue"] if issue["severity"] == "error"]
+    assert error["details"]["text"].endswith("(20 times)")
+    assert error["expression"] == [f"Observation.component[{n}].foo" for n in range(5)]
+    assert not has_errors(plain.validate(grouped))
+
+
+def test_a_limit_counts_what_is_left_out(plain: Validator) -> None:
+    issues = plain.validate(MANY, limit=3)["issue"]
+    assert [issue["severity"] for issue in issues] == ["error"] * 3 + ["information"]
+    assert "17 error" in issues[-1]["details"]["text"]
+
+
+def test_an_issue_names_the_element_with_its_slice() -> None:
+    sliced = profile(
+        "sliced",
+        "Observation",
+        element("Observation.value[x]", slicing=by("type", "$this")),
+        element("Observation.value[x]:valueQuantity", type=[{"code": "Quantity"}]),
+        element("Observation.value[x]:valueQuantity.unit", min=1),
+        element("Observation.component", slicing=by("pattern", "code")),
+        element("Observation.component:red", min=1),
+        element("Observation.component:red.code", patternCodeableConcept=concept("red")),
+    )
+    found = Validator.load([sliced]).issues({**OBSERVATION, "valueQuantity": {"value": 1}}, [sliced["url"]])
+    named = {issue.element for issue in found if issue.severity == "error"}
+    assert named == {"Observation.value[x]:valueQuantity.unit", "Observation.component:red"}

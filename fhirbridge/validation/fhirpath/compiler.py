@@ -10,19 +10,16 @@ from typing import Any
 
 from fhirbridge.errors import ProfileError
 from fhirbridge.validation.fhirpath import temporal, types
-from fhirbridge.validation.fhirpath.functions import FUNCTIONS, Env, Run
+from fhirbridge.validation.fhirpath.environment import Env, Run
+from fhirbridge.validation.fhirpath.functions import FUNCTIONS
 from fhirbridge.validation.fhirpath.grammar import Tree
+from fhirbridge.validation.fhirpath.operators import ACTS, LOGIC
 from fhirbridge.validation.fhirpath.values import (
     EvaluationError,
     Items,
     Quantity,
     TypeInfo,
-    equal,
-    equivalent,
     is_number,
-    key,
-    order,
-    reduced,
     single,
     truth,
 )
@@ -119,11 +116,18 @@ def _call(on: Tree | None, name: str, arguments: list[Tree]) -> Run:
     low, high, body = function
     if not low <= len(arguments) <= high:
         raise ProfileError(f"FHIRPath's {name}() takes {low} to {high} arguments, found {len(arguments)}.")
+    if name == "sort":
+        arguments = [part for key in arguments for part in _sort_key(key)]
     compiled = [_literal(a[1]) if a[0] == "type" else compile_tree(a) for a in arguments]
     before = compile_tree(on) if on is not None else None
     if before is None:
         return lambda env, focus: body(env, focus, *compiled)
     return lambda env, focus: body(env, before(env, focus), *compiled)
+
+
+def _sort_key(tree: Tree) -> tuple[Tree, Tree]:
+    """Return what to sort by and whether downwards: in ``sort(-family)`` the minus is no arithmetic."""
+    return (tree[1], ("literal", True)) if tree[0] == "minus" else (tree, ("literal", False))
 
 
 def _index(on: Tree, position: Tree) -> Run:
@@ -171,8 +175,8 @@ def _as(inner: Tree, name: str) -> Run:
 
 def _op(operator: str, left: Tree, right: Tree) -> Run:
     one, two = compile_tree(left), compile_tree(right)
-    if operator in _LOGIC:
-        decide = _LOGIC[operator]
+    if operator in LOGIC:
+        decide = LOGIC[operator]
 
         def logic(env: Env, focus: Items) -> Items:
             first = truth(one(env, focus))
@@ -180,146 +184,9 @@ def _op(operator: str, left: Tree, right: Tree) -> Run:
             return [] if answer is None else [answer]
 
         return logic
-    act = _ACTS[operator]
+    act = ACTS[operator]
     return lambda env, focus: act(one(env, focus), two(env, focus))
 
-
-def _and(a: bool | None, b: Callable[[], bool | None]) -> bool | None:
-    if a is False:
-        return False
-    other = b()
-    return other if a or other is False else None
-
-
-def _or(a: bool | None, b: Callable[[], bool | None]) -> bool | None:
-    if a is True:
-        return True
-    other = b()
-    return other if a is False or other is True else None
-
-
-def _xor(a: bool | None, b: Callable[[], bool | None]) -> bool | None:
-    other = b()
-    return None if a is None or other is None else a != other
-
-
-def _implies(a: bool | None, b: Callable[[], bool | None]) -> bool | None:
-    if a is False:
-        return True
-    other = b()
-    return other if a or other is True else None
-
-
-_LOGIC = {"and": _and, "or": _or, "xor": _xor, "implies": _implies}
-
-
-def _answer(value: bool | None) -> Items:
-    return [] if value is None else [value]
-
-
-def _negated(value: bool | None) -> Items:
-    return [] if value is None else [not value]
-
-
-def _ordered(test: Callable[[int], bool], a: Items, b: Items) -> Items:
-    found = order(a, b)
-    return [] if found is None else [test(found)]
-
-
-def _union(a: Items, b: Items) -> Items:
-    return list({key(item): item for item in reversed([*a, *b])}.values())[::-1]
-
-
-def _in(a: Items, b: Items) -> Items:
-    if not a:
-        return []
-    if len(a) > 1:
-        raise EvaluationError("`in` takes one item on its left")
-    return [key(a[0]) in {key(item) for item in b}]
-
-
-def _plus(sign: int, a: Items, b: Items) -> Items:
-    x, y = single(a), single(b)
-    if x is None or y is None:
-        return []
-    if isinstance(x, temporal.Temporal) and isinstance(y, Quantity):
-        if y.unit in ("a", "mo") or not temporal.is_duration(y.unit):
-            raise EvaluationError(f"{y.unit} is no calendar duration to add to a date")
-        moved = temporal.add(x, sign * y.value, y.unit)
-        return [] if moved is None else [moved]
-    if isinstance(x, str) and isinstance(y, str) and sign > 0:
-        return [x + y]
-    if isinstance(x, Quantity) and isinstance(y, Quantity):
-        if x.unit == y.unit:
-            return [Quantity(x.value + sign * y.value, x.unit)]
-        (unit, first), (other, second) = reduced(x), reduced(y)
-        return [Quantity(first + sign * second, unit)] if unit == other else []
-    if is_number(x) and is_number(y):
-        return [x + sign * y]
-    raise EvaluationError(f"{x} and {y} do not add")
-
-
-def _product(operator: str, a: Items, b: Items) -> Items:
-    x, y = single(a), single(b)
-    if x is None or y is None:
-        return []
-    if isinstance(x, Quantity) or isinstance(y, Quantity):
-        return _quantities(operator, x, y)
-    if not (is_number(x) and is_number(y)):
-        raise EvaluationError(f"{x} and {y} are not numbers")
-    if operator == "*":
-        return [x * y]
-    if y == 0:
-        return []
-    if operator == "/":
-        return [Decimal(x) / Decimal(y)]
-    if operator == "div":
-        return [int(Decimal(x) / Decimal(y))]
-    left = Decimal(x) % Decimal(y)
-    return [int(left) if isinstance(x, int) and isinstance(y, int) else left]
-
-
-def _quantities(operator: str, x: Any, y: Any) -> Items:
-    one = x if isinstance(x, Quantity) else Quantity(Decimal(x), "1")
-    two = y if isinstance(y, Quantity) else Quantity(Decimal(y), "1")
-    if operator == "*":
-        units = [u for u in (one.unit, two.unit) if u != "1"]
-        unit = f"{units[0]}2" if len(units) == 2 and units[0] == units[1] else ".".join(units) or "1"
-        return [Quantity(one.value * two.value, unit)]
-    if operator == "/" and two.value:
-        unit = "1" if one.unit == two.unit else one.unit if two.unit == "1" else f"{one.unit}/{two.unit}"
-        return [Quantity(one.value / two.value, unit)]
-    return []
-
-
-def _joined(a: Items, b: Items) -> Items:
-    def part(items: Items) -> str:
-        value = single(items)
-        return "" if value is None else types.as_text(value) or ""
-
-    return [part(a) + part(b)]
-
-
-_ACTS: dict[str, Callable[[Items, Items], Items]] = {
-    "=": lambda a, b: _answer(equal(a, b)),
-    "!=": lambda a, b: _negated(equal(a, b)),
-    "~": lambda a, b: [equivalent(a, b)],
-    "!~": lambda a, b: [not equivalent(a, b)],
-    "<": partial(_ordered, lambda found: found < 0),
-    ">": partial(_ordered, lambda found: found > 0),
-    "<=": partial(_ordered, lambda found: found <= 0),
-    ">=": partial(_ordered, lambda found: found >= 0),
-    "|": _union,
-    "in": _in,
-    "contains": lambda a, b: _in(b, a),
-    "+": partial(_plus, 1),
-    "-": partial(_plus, -1),
-    "&": _joined,
-    "*": partial(_product, "*"),
-    "/": partial(_product, "/"),
-    "div": partial(_product, "div"),
-    "mod": partial(_product, "mod"),
-}
 
 _BUILDERS: dict[str, Callable[..., Run]] = {
     "literal": _literal,

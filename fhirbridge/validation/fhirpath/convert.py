@@ -8,17 +8,16 @@ from collections.abc import Callable
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Any
 
-from fhirbridge.validation.fhirpath import temporal
+from fhirbridge.validation.fhirpath import temporal, units
 from fhirbridge.validation.fhirpath.temporal import Temporal
 from fhirbridge.validation.fhirpath.types import as_text
-from fhirbridge.validation.fhirpath.values import EvaluationError, Quantity, is_number
+from fhirbridge.validation.fhirpath.values import EvaluationError, Quantity, is_number, reduced
 
 _TRUE, _FALSE = (
     frozenset({"true", "t", "yes", "y", "1", "1.0"}),
     frozenset({"false", "f", "no", "n", "0", "0.0"}),
 )
 _QUANTITY = re.compile(r"(?P<value>[+-]?\d+(?:\.\d+)?)\s*(?:'(?P<unit>[^']+)'|(?P<word>[a-zA-Z]+))?")
-_WORDS = frozenset(["year", "month", "week", "day", "hour", "minute", "second", "millisecond"])
 
 
 def to_boolean(value: Any) -> bool | None:
@@ -70,7 +69,15 @@ def _real(moment: Temporal) -> bool:
     return all(part <= limit for part, limit in zip(moment.parts, limits, strict=False))
 
 
-def to_quantity(value: Any) -> Quantity | None:
+def to_quantity(value: Any, unit: str | None = None) -> Quantity | None:
+    found = _quantity(value)
+    if found is None or unit is None or unit == found.unit:
+        return found
+    (dimension, amount), (wanted, factor) = reduced(found), units.reduced(unit)
+    return Quantity(amount / factor, unit) if dimension == wanted else None
+
+
+def _quantity(value: Any) -> Quantity | None:
     if isinstance(value, bool):
         return Quantity(Decimal(int(value)), "1")
     if is_number(value):
@@ -78,7 +85,7 @@ def to_quantity(value: Any) -> Quantity | None:
     if isinstance(value, Quantity):
         return value
     found = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
-    if found is None or (found["word"] and found["word"].rstrip("s") not in _WORDS):
+    if found is None or (found["word"] and not units.is_calendar(found["word"])):
         return None
     return Quantity(Decimal(found["value"]), found["unit"] or found["word"] or "1")
 
@@ -129,7 +136,7 @@ _TO: dict[str, tuple[int, int, Callable[..., Any]]] = {
     "Date": (0, 0, _to_date),
     "DateTime": (0, 0, _to_datetime),
     "Time": (0, 0, _to_time),
-    "Quantity": (0, 0, to_quantity),
+    "Quantity": (0, 1, to_quantity),
 }
 
 CONVERSIONS: dict[str, tuple[int, int, Callable[..., Any]]] = {

@@ -22,6 +22,10 @@ Inner = Callable[[Element | None], "Schema | None"]
 
 _LIMITS = {"<": "exclusiveMaximum", "<=": "maximum", ">": "exclusiveMinimum", ">=": "minimum"}
 _NUMBERS = frozenset({"decimal", "integer", "unsignedInt", "positiveInt"})
+_PLAIN_REGEX = re.compile(
+    r"\^(?:(?:\[(?:[a-z](?:-z)?|[A-Z](?:-Z)?|[0-9](?:-9)?|a-f|A-F|2-7|_)+\]|[A-Za-z0-9_/:])(?:\{[0-9]{1,3}\}|[+*?])?)+\$"
+)
+"""Regular expressions so simple that they mean the same in every dialect (but for a line break at the end)."""
 _TEXTS = frozenset({"string", "code", "id", "uri", "url", "canonical", "oid", "uuid", "markdown"})
 
 
@@ -33,7 +37,8 @@ class Logic:
 
     def as_schema(self, expression: str, shape: Element) -> Schema | None:
         """Return a schema that accepts exactly where the expression is true, or None where it cannot be said."""
-        return self._logic(parse(expression), shape, wanted=True)
+        tree = parse(expression)
+        return _matching(tree) or self._logic(tree, shape, wanted=True)
 
     def _logic(self, tree: Tree, shape: Element | None, *, wanted: bool) -> Schema | None:
         kind = tree[0]
@@ -155,12 +160,23 @@ class Logic:
             test = inner(below)
             if test is None:
                 return None
-            found.append({"required": [key], "properties": {key: {"contains": test} if child.is_array else test}})
+            inside: Schema = {"contains": test} if child.is_array and test is not True else test
+            found.append({"required": [key]} if inside is True else {"required": [key], "properties": {key: inside}})
         return found[0] if len(found) == 1 else {"anyOf": found} if found else False
 
 
 def _both(one: Schema | None, two: Schema | None) -> Schema | None:
-    return None if one is None or two is None else {"allOf": [one, two]}
+    if one is None or two is None:
+        return None
+    return one if two is True else two if one is True else {"allOf": [one, two]}
+
+
+def _matching(tree: Tree) -> Schema | None:
+    """``matches('^…$')`` on the value itself, with a regular expression that means the same everywhere."""
+    if tree[0] != "call" or tree[1] not in (None, ("variable", "$this")) or tree[2] != "matches":
+        return None
+    regex = tree[3][0][1] if tree[3][0][0] == "literal" else None
+    return {"type": "string", "pattern": regex} if isinstance(regex, str) and _PLAIN_REGEX.fullmatch(regex) else None
 
 
 def _negation(schema: Schema | None) -> Schema | None:

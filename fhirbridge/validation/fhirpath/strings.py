@@ -26,6 +26,8 @@ def _substring(text: str, start: int, length: int | None = None) -> str | None:
 
 
 def _replace_matches(text: str, regex: str, by: str) -> str:
+    if not regex:
+        return text
     return pattern(regex).sub(re.sub(r"\$(\d+|\{\w+\})", lambda m: rf"\g<{m[1].strip('{}')}>", by), text)
 
 

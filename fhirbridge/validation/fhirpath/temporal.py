@@ -32,10 +32,10 @@ class Temporal:
             return self
         *whole, second = self.parts if len(self.parts) == 6 else (*self.parts, Decimal(0))
         year, month, day, hour, minute = (int(part) for part in whole)
-        moment = datetime(year, month, day, hour, minute, tzinfo=timezone(timedelta(minutes=self.offset)))
         try:
+            moment = datetime(year, month, day, hour, minute, tzinfo=timezone(timedelta(minutes=self.offset)))
             utc = moment.astimezone(UTC)
-        except OverflowError:
+        except (OverflowError, ValueError):  # the year 10000, or hour 25 in what is refused elsewhere
             return self
         moved: tuple[int | Decimal, ...] = (utc.year, utc.month, utc.day, utc.hour, utc.minute, second)
         return Temporal(moved[: len(self.parts)], False, 0, self.text)
@@ -66,6 +66,13 @@ def parse(text: str, *, time: bool = False) -> Temporal | None:
     return Temporal(tuple(parts), time, offset, text, not time and "T" not in text)
 
 
+@lru_cache(maxsize=8192)
+def parse_datetime(text: str) -> Temporal | None:
+    """Read a dateTime, one that is only a date too: what it leaves open goes down to the millisecond."""
+    found = parse(text)
+    return None if found is None else Temporal(found.parts, False, found.offset, text)
+
+
 def compare(one: Temporal, two: Temporal) -> int | None:
     """Return -1, 0 or 1; None where their precision does not allow an answer."""
     if one.is_time != two.is_time:
@@ -84,6 +91,11 @@ def compare_text(one: str, two: str) -> int | None:
     """Compare two dates or dateTimes as written; None where either is none or precision is too low."""
     first, second = parse(one), parse(two)
     return compare(first, second) if first and second else None
+
+
+def days_in_month(year: int, month: int) -> int:
+    """Return how many days a month has."""
+    return calendar.monthrange(year, month)[1]
 
 
 _UNITS = {
@@ -151,7 +163,7 @@ def _add_date(moment: Temporal, amount: Decimal, unit: str) -> Temporal | None:
         index = int(parts[0]) * 12 + int(parts[1]) - 1 + months
         parts[0], parts[1] = divmod(index, 12)[0], index % 12 + 1
         if len(parts) > 2:
-            parts[2] = min(int(parts[2]), calendar.monthrange(int(parts[0]), int(parts[1]))[1])
+            parts[2] = min(int(parts[2]), days_in_month(int(parts[0]), int(parts[1])))
         return Temporal(tuple(parts), False, moment.offset, is_date=moment.is_date)
     filled = [*parts, *(1, 1, 1, 0, 0, 0)[len(parts) :]] if len(parts) < 6 else parts
     second = Decimal(filled[5])

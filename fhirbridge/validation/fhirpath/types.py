@@ -5,14 +5,15 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from fhirbridge.validation.fhirpath import units
 from fhirbridge.validation.fhirpath.temporal import Temporal
-from fhirbridge.validation.fhirpath.values import Quantity, TypeInfo
+from fhirbridge.validation.fhirpath.values import EvaluationError, Quantity, TypeInfo
 from fhirbridge.validation.node import Node
 
 if TYPE_CHECKING:
-    from fhirbridge.validation.fhirpath.functions import Env
+    from fhirbridge.validation.fhirpath.environment import Env
 
-_SYSTEM = ["Boolean", "Integer", "Decimal", "String", "Date", "DateTime", "Time", "Quantity", "Any"]
+_SYSTEM = frozenset(["Boolean", "Integer", "Decimal", "String", "Date", "DateTime", "Time", "Quantity", "Any"])
 
 
 def system_type(value: Any) -> str:
@@ -47,13 +48,20 @@ def is_a(env: Env, item: Any, name: str) -> bool:
         if kind == bare:
             return True
         kind = _parent(env, kind)
+    return _known(env, bare)
+
+
+def _known(env: Env, name: str) -> bool:
+    """Return False for the name of a type. Raises EvaluationError for a name that is none."""
+    if name not in _SYSTEM and not env.model.is_type(name):
+        raise EvaluationError(f"{name} is not a type of FHIR R4")
     return False
 
 
 def is_just(env: Env, item: Any, name: str) -> bool:
     """The same for ``as`` and ``ofType``: there a code is no string (the official tests say so)."""
     if isinstance(item, Node) and item.is_primitive:
-        return name in (item.type, "FHIR." + item.type)
+        return name in (item.type, "FHIR." + item.type) or _known(env, name.rpartition(".")[2])
     return is_a(env, item, name)
 
 
@@ -68,17 +76,7 @@ def as_text(value: Any) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Quantity):
-        words = value.unit.rstrip("s") in (
-            "year",
-            "month",
-            "week",
-            "day",
-            "hour",
-            "minute",
-            "second",
-            "millisecond",
-        )
-        return f"{value.value:f} {value.unit}" if words else f"{value.value:f} '{value.unit}'"
+        return f"{value.value:f} {value.unit}" if units.is_calendar(value.unit) else f"{value.value:f} '{value.unit}'"
     if isinstance(value, Decimal):
         return f"{value:f}"
     if isinstance(value, Temporal):

@@ -9,7 +9,7 @@ from typing import Any
 
 from fhirbridge import fhirjson
 from fhirbridge.errors import ProfileError
-from fhirbridge.validation.fhirpath import temporal
+from fhirbridge.validation.fhirpath import temporal, units
 from fhirbridge.validation.fhirpath.temporal import Temporal
 from fhirbridge.validation.node import Node
 
@@ -38,31 +38,15 @@ class TypeInfo:
 
 QUANTITIES = frozenset({"Quantity", "Age", "Count", "Distance", "Duration", "SimpleQuantity", "MoneyQuantity"})
 
-_CALENDAR = {
-    "year": "a",
-    "month": "mo",
-    "week": "wk",
-    "day": "d",
-    "hour": "h",
-    "minute": "min",
-    "second": "s",
-    "millisecond": "ms",
-}
-_SCALE: dict[str, tuple[str, Decimal]] = {
-    **{p + u: (u, Decimal(f)) for u in ("g", "m", "L", "s", "mol") for p, f in
-       {"": "1", "k": "1000", "d": "0.1", "c": "0.01", "m": "0.001", "u": "0.000001", "n": "1e-9"}.items()},
-    "wk": ("s", Decimal(604800)), "d": ("s", Decimal(86400)), "h": ("s", Decimal(3600)), "min": ("s", Decimal(60)),
-    "[lb_av]": ("g", Decimal("453.59237")), "[in_i]": ("m", Decimal("0.0254")),
-}  # fmt: skip
-"""Units that convert by a factor alone, enough for invariants; anything else compares only with itself."""
-
 
 def value_of(item: Any) -> Any:
     """Return the system value of an item: bool, int, Decimal, str, Temporal, Quantity, or the node itself."""
     if not isinstance(item, Node):
         return item
     kind, value = item.type, item.value
-    if kind in ("date", "dateTime", "instant") and isinstance(value, str):
+    if kind in ("dateTime", "instant") and isinstance(value, str):
+        return temporal.parse_datetime(value) or value
+    if kind == "date" and isinstance(value, str):
         return temporal.parse(value) or value
     if kind == "time" and isinstance(value, str):
         return temporal.parse(value, time=True) or value
@@ -79,12 +63,18 @@ def value_of(item: Any) -> Any:
 
 
 def single(items: Items) -> Any:
-    """Return the one item's value, or None for an empty collection. Raises EvaluationError for several."""
+    """Return the one item's value, or None for none and for a primitive that has only extensions.
+
+    Raises EvaluationError for several.
+    """
     if not items:
         return None
     if len(items) > 1:
         raise EvaluationError(f"one item is needed here, found {len(items)}")
-    return value_of(items[0])
+    item = items[0]
+    if item.__class__ is Node and item.value is None and item.is_primitive:
+        return None
+    return value_of(item)
 
 
 def truth(items: Items) -> bool | None:
@@ -103,12 +93,10 @@ def text_of(items: Items) -> str | None:
     raise EvaluationError(f"a string is needed here, found {value}")
 
 
-def reduced(quantity: Quantity) -> tuple[str, Decimal]:
-    """Return a quantity in its base unit, so that equal amounts are equal."""
-    word = quantity.unit.rstrip("s") if quantity.unit.rstrip("s") in _CALENDAR else quantity.unit
-    code = _CALENDAR.get(word, word)
-    base, factor = _SCALE.get(code, (code, Decimal(1)))
-    return base, quantity.value * factor
+def reduced(quantity: Quantity) -> tuple[units.Dimension, Decimal]:
+    """Return a quantity in base units, so that equal amounts are equal."""
+    dimension, factor = units.reduced(quantity.unit)
+    return dimension, quantity.value * factor
 
 
 def key(item: Any) -> Any:
@@ -142,8 +130,15 @@ def equal(one: Items, two: Items) -> bool | None:
             if order:
                 return False
         elif key(x) != key(y):
-            return False
+            return None if _calendar_and_clock(x, y) else False
     return True
+
+
+def _calendar_and_clock(x: Any, y: Any) -> bool:
+    """Tell whether one is in calendar years or months, the other in a UCUM unit of time: nobody knows which is more."""
+    if not (isinstance(x, Quantity) and isinstance(y, Quantity)):
+        return False
+    return {reduced(x)[0], reduced(y)[0]} == {units.MONTHS, units.SECONDS}
 
 
 def alike(x: Any, y: Any) -> tuple[Any, Any]:

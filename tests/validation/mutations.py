@@ -99,7 +99,7 @@ KINDS: dict[str, Callable[[Resource, random.Random], bool]] = {
     "retype a number or boolean": where(of_type(int, bool, float, Decimal), retype),
     "single value for list, list for single": where(lambda s: isinstance(s.key, str), wrap),
     "null": where(anything, among(None)),
-    "blank": where(of_type(str), among("", "", "", "", "", "\t")),
+    "blank": where(of_type(str), among(*[""] * 9, " ")),
     "spaces around": where(
         of_type(str), lambda s, rng: s.put(rng.choice([f" {s.value}", f"{s.value} ", f"{s.value}\n"]))
     ),

@@ -14,6 +14,7 @@ from fhirbridge.cli.workplace import Workplace
 from fhirbridge.errors import Finding, InputError, RecordError, Resource
 from fhirbridge.records import ctgov
 from fhirbridge.records.ctgov_record import RegistryRecord
+from fhirbridge.sync.ingest import Sourced, check
 from mappings import registry_record
 
 Keep = Callable[[list[tuple[int, Resource]]], None]
@@ -75,21 +76,9 @@ def _valid(place: Workplace, record: RegistryRecord) -> registry_record.Registry
             )
         )
     made = registry_record.bundle(record)
+    sourced = Sourced(record, record.nct_id, record.file, record.line)
     for resource in made.resources:
-        if place.validator.is_valid(resource):
-            continue
-        issue = place.validator.validate(resource)["issue"][0]
-        raise RecordError(
-            Finding(
-                record=record.nct_id,
-                field=(issue.get("expression") or [resource["resourceType"]])[0],
-                rule="profile",
-                message=f"the {resource['resourceType']} made from it is refused: {issue['details']['text']}",
-                remedy="Correct the record; if it is right, the mapping or the profile is wrong: report it.",
-                file=record.file,
-                line=record.line,
-            )
-        )
+        check(place.validator, sourced, resource)
     return made
 
 

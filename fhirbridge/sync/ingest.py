@@ -99,8 +99,7 @@ class Ingest:
         """Store the resources of the study itself; anything wrong with them stops the run."""
         ranked = self._mapper(study)
         for _, resource in ranked:
-            if not self._checks.is_valid(resource):
-                raise self._refusal(Sourced(study, f"study {study.id}"), resource)
+            check(self._checks, Sourced(study, f"study {study.id}"), resource)
         self._put(ranked)
 
     def subjects(self, groups: Iterable[Iterable[Sourced]]) -> Iterator[int]:
@@ -148,26 +147,8 @@ class Ingest:
                 continue
             if twin is not None:
                 raise RecordError(_contradiction(sourced, resource))
-            if not self._checks.is_valid(resource):
-                raise self._refusal(sourced, resource)
+            check(self._checks, sourced, resource)
         return ranked
-
-    def _refusal(self, sourced: Sourced, resource: Resource) -> RecordError:
-        """Say the validator's first error as a finding about the record."""
-        outcome = self._checks.validate(resource)
-        issue = next(issue for issue in outcome["issue"] if issue["severity"] in ("fatal", "error"))
-        place = (issue.get("expression") or [resource["resourceType"]])[0]
-        return RecordError(
-            Finding(
-                record=sourced.name,
-                field=place,
-                rule="profile",
-                message=f"the {resource['resourceType']} made from it is refused: {issue['details']['text']}",
-                remedy="Correct the record; if it is right, the mapping or the profile is wrong: report it.",
-                file=sourced.file,
-                line=sourced.line,
-            )
-        )
 
     def _put(self, ranked: list[tuple[int, Resource]]) -> None:
         """Store resources and, in the same transaction, withdraw what their earlier versions implied."""
@@ -183,6 +164,26 @@ class Ingest:
         for (_, resource), fate in zip([*ranked, *gone], fates, strict=True):
             self.report.resources[fate] += 1
             self.report.by_type.setdefault(resource["resourceType"], Counter())[fate] += 1
+
+
+def check(checks: Checks, sourced: Sourced, resource: Resource) -> None:
+    """Raise RecordError, the validator's first error as a finding about the record, if its resource is invalid."""
+    if checks.is_valid(resource):
+        return
+    outcome = checks.validate(resource)
+    issue = next(issue for issue in outcome["issue"] if issue["severity"] in ("fatal", "error"))
+    place = (issue.get("expression") or [resource["resourceType"]])[0]
+    raise RecordError(
+        Finding(
+            record=sourced.name,
+            field=place,
+            rule="profile",
+            message=f"the {resource['resourceType']} made from it is refused: {issue['details']['text']}",
+            remedy="Correct the record; if it is right, the mapping or the profile is wrong: report it.",
+            file=sourced.file,
+            line=sourced.line,
+        )
+    )
 
 
 def _placed(finding: Finding, sourced: Sourced) -> Finding:

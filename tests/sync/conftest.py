@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from fhirbridge.errors import Resource
 from fhirbridge.store import Store
-from tests.store.making import Make
+from tests.store.conftest import make as make
+from tests.store.conftest import store as store
 from tests.sync.breakable_hospital import BreakableHospital
 
 
 @pytest.fixture
 def database_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'store.db'}"
-
-
-@pytest.fixture
-def store(database_url: str) -> Iterator[Store]:
-    with Store.open(database_url) as opened:
-        yield opened
-
-
-@pytest.fixture
-def make() -> Make:
-    return Make()
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import typer
 
 from fhirbridge.cli import console
 from fhirbridge.cli.app import AsJson, app, working
-from fhirbridge.cli.verdicts import Verdicts, destination
+from fhirbridge.cli.destination import destination
+from fhirbridge.cli.verdicts import Verdicts
 from fhirbridge.errors import EXIT_REFUSED, EXIT_UNUSABLE
 from fhirbridge.validation.accepted import Accepted
 from fhirbridge.validation.mustsupport import MustSupport
@@ -35,7 +36,8 @@ def validate(
     paths: Annotated[
         list[str],
         typer.Argument(
-            metavar="FILE...", help="JSON or NDJSON files, .gz of them, folders, globs; - is standard input."
+            metavar="FILE...",
+            help="JSON or NDJSON files, .gz of them, .tgz packages, folders, globs; - is standard input.",
         ),
     ],
     profile: Annotated[
@@ -92,7 +94,7 @@ def validate(
             group,
             limit or (100 if chosen == Format.table else None),
             asked.must_support,
-            notes=lambda: [*([] if errors_only else asked.accepted.notes()), *place.validator.problems],
+            notes=lambda: [] if errors_only else [*asked.accepted.notes(), *place.validator.problems],
         )
         quiet = chosen != Format.table and output is None
         with console.progress("validate", quiet=quiet, in_bytes=True) as advance:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fhirbridge.validation import ucum
 from fhirbridge.validation.coded import WITH_CODE
 from fhirbridge.validation.fhirpath.temporal import compare_text
+from fhirbridge.validation.measured import compare
 from fhirbridge.validation.primitives import shown
 from fhirbridge.validation.terminology import Expansion
 from fhirbridge.validation.tree import STRUCTURES
@@ -76,6 +77,8 @@ def check(walker: Walker, node: Node, element: Element) -> None:
 
 def _check_system(walker: Walker, node: Node) -> None:
     """Refuse a code where its own code system is loaded whole and lacks it."""
+    if node.type == "CodeableConcept":
+        _check_codings(walker, node)
     if node.type not in WITH_CODE or not isinstance(node.value, dict):
         return
     system, code = node.value.get("system"), node.value.get("code")
@@ -84,6 +87,21 @@ def _check_system(walker: Walker, node: Node) -> None:
     wrong = walker.terminology.problem(system, code) if isinstance(system, str) and isinstance(code, str) else None
     if wrong:
         walker.error("code-invalid", "code-unknown", wrong, node.path)
+
+
+def _check_codings(walker: Walker, node: Node) -> None:
+    """Refuse a concept's coding that names a code system that is loaded whole, but no code of it.
+
+    R4 does not say what such a coding means; HL7's validator looks up an empty code and does not find it.
+    """
+    codings = node.value.get("coding")
+    for number, coding in enumerate(codings) if isinstance(codings, list) else ():
+        if isinstance(coding, dict) and "code" not in coding and "_code" not in coding:
+            system = coding.get("system")
+            if isinstance(system, str) and walker.terminology.codes_of(system) is not None:
+                text = f"The coding names the code system {system}, but no code of it."
+                place = f"{node.path}.coding[{number}]"
+                walker.error("code-invalid", "code-unknown", text, place, "Say the code, or leave the coding out.")
 
 
 def limits(binding: dict[str, Any]) -> list[str]:
@@ -194,9 +212,7 @@ def _plain(value: Any) -> str:
 def _order(value: Any, limit: Any) -> int | None:
     """Return -1, 0 or 1 as the value is below, at or above the limit; None where they do not compare."""
     if isinstance(value, dict) and isinstance(limit, dict):
-        if (value.get("system"), value.get("code")) != (limit.get("system"), limit.get("code")):
-            return None
-        value, limit = value.get("value"), limit.get("value")
+        return compare(value, limit)
     if isinstance(value, (int, Decimal, float)) and isinstance(limit, (int, Decimal, float)):
         one, two = Decimal(str(value)), Decimal(str(limit))
         return (one > two) - (one < two)

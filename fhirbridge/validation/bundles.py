@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 from fhirbridge.validation.primitives import shown
 from fhirbridge.validation.references import literal
@@ -35,6 +36,8 @@ def check(walker: Walker, bundle: Node) -> None:
     entries = [(n, e) for n, e in enumerate(listed) if isinstance(e, dict)] if isinstance(listed, list) else []
     for number, entry in entries:
         _check_full_url(walker, entry, kind, f"{bundle.path}.entry[{number}]")
+    if kind == "searchset":
+        _check_found(walker, bundle, entries)
     resources = [(n, e["resource"]) for n, e in entries if isinstance(e.get("resource"), dict)]
     first = resources[0][1] if resources and resources[0][0] == 0 else {}
     place = f"{bundle.path}.entry[0].resource"
@@ -64,6 +67,37 @@ def _check_full_url(walker: Walker, entry: dict[str, Any], kind: Any, path: str)
         if named != own:
             text = f"The fullUrl {url} ends in {named}, but the resource is {own}."
             _refuse(walker, text, f"{path}.fullUrl", "Make the URL and the resource's type and id agree.")
+
+
+def _check_found(walker: Walker, bundle: Node, entries: list[tuple[int, dict[str, Any]]]) -> None:
+    """Check what a search says it found: of the type searched for, with an id; an outcome is an OperationOutcome."""
+    wanted = _searched(walker, bundle.value.get("link"))
+    for number, entry in entries:
+        search, resource = entry.get("search"), entry.get("resource")
+        mode = search.get("mode") if isinstance(search, dict) else None
+        if not isinstance(resource, dict):
+            continue
+        kind, path = resource.get("resourceType"), f"{bundle.path}.entry[{number}].resource"
+        if mode == "outcome" and kind != "OperationOutcome":
+            text = f"What a search tells of itself is an OperationOutcome, not a {kind}."
+            walker.error("invalid", "search-result", text, path)
+        if mode == "match" and wanted and kind not in wanted:
+            text = f"The search was for {', '.join(sorted(wanted))}, so a {kind} is no match."
+            walker.error("invalid", "search-result", text, path, "Say include if it came along.")
+        if mode == "match" and "id" not in resource:
+            walker.error("required", "search-result", "What a search found has an id.", path)
+
+
+def _searched(walker: Walker, links: Any) -> set[str]:
+    """Return the types that the Bundle's own link says were searched for; none where it does not say."""
+    found = [link for link in links if isinstance(link, dict)] if isinstance(links, list) else []
+    own = next((link.get("url") for link in found if link.get("relation") == "self"), None)
+    if not isinstance(own, str):
+        return set()
+    where, _, query = own.partition("?")
+    named = [value for key, value in parse_qsl(query) if key == "_type"]
+    types = [t for value in named for t in value.split(",")] or [where.rstrip("/").rpartition("/")[2]]
+    return {type_ for type_ in types if type_ and walker.model.is_resource(type_)}
 
 
 def _refuse(walker: Walker, text: str, path: str, remedy: str) -> None:

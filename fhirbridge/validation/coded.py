@@ -9,6 +9,10 @@ from fhirbridge.validation.terminology import HL7, Expansion, Terminology
 
 WITH_CODE = frozenset({"Coding", "Quantity", "Age", "Count", "Distance", "Duration"})
 """Types that name a code system and a code of it."""
+WITH_CODES: Schema = {
+    "properties": {"coding": {"items": {"anyOf": [{"required": ["code"]}, {"not": {"required": ["system"]}}]}}}
+}
+"""A concept whose codings do not name a system alone."""
 
 
 def bound(terminology: Terminology, value_set: str, code: str) -> Schema:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
+
+from fhirbridge.validation import narrative_links
 
 if TYPE_CHECKING:
     from fhirbridge.validation.node import Node
@@ -34,22 +37,23 @@ def all_referred_to(walker: Walker, node: Node) -> bool:
     The published expression lets a resource refer to itself; its text says "from elsewhere".
     """
     inside = [child for child in walker.model.children(node, "contained") if isinstance(child.value, dict)]
-    links: list[tuple[Node | None, str]] = [(None, text) for text in _links(walker, node)]
-    for child in inside:
-        links += [(child, text) for text in _links(walker, child)]
-    return all(
-        any(
-            (text == f"#{child.value.get('id')}" and owner is not child) or (text == "#" and owner is child)
-            for owner, text in links
-        )
-        for child in inside
-    )
+    owners: dict[str, set[int | None]] = defaultdict(set)
+    """Who says each reference: contained resources by their number, the container as None."""
+    for text in _links(walker, node):
+        owners[text].add(None)
+    for number, child in enumerate(inside):
+        for text in _links(walker, child):
+            owners[text].add(number)
+    named = [owners[f"#{child.value.get('id')}"] for child in inside]
+    return all(number in owners["#"] or len(by) > (number in by) for number, by in enumerate(named))
 
 
 def _links(walker: Walker, node: Node) -> Iterator[str]:
     """Yield the local references in a node, contained resources apart."""
     if node.type in _LINKS and isinstance(node.value, str) and node.value.startswith("#"):
         yield node.value
+    if node.type == "xhtml" and isinstance(node.value, str):
+        yield from (f"#{id_}" for id_ in narrative_links.local(node.value))
     if node.type == "Reference" and isinstance(node.value, dict):
         reference = node.value.get("reference")
         if isinstance(reference, str) and reference.startswith("#"):

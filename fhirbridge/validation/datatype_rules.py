@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -19,27 +18,27 @@ URIS = "urn:ietf:rfc:3986"
 """System of identifiers that are URIs."""
 
 
-def _content(value: Any) -> bytes | None:
+def content_of(value: Any) -> bytes | None:
     """The bytes of an Attachment; None where the base64 is wrong, which is an error of its own."""
     data = value.get("data") if isinstance(value, dict) else None
     if not isinstance(data, str):
         return None
     try:
         return base64.b64decode("".join(data.split()), validate=True)
-    except binascii.Error:
+    except ValueError:  # bad base64, and characters that are not even ASCII
         return None
 
 
 def size(walker: Walker, node: Node) -> bool:
     """Compare an Attachment's size with its data."""
-    content = _content(node.value)
+    content = content_of(node.value)
     size = node.value.get("size") if content is not None else None
     return content is None or not isinstance(size, int) or size == len(content)
 
 
 def hash_(walker: Walker, node: Node) -> bool:
     """Compare an Attachment's hash with its data."""
-    content = _content(node.value)
+    content = content_of(node.value)
     told = node.value.get("hash") if content is not None else None
     if content is None or not isinstance(told, str):
         return True

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fhirbridge.errors import ProfileError
 from fhirbridge.validation.datatype_rules import is_absolute
+from fhirbridge.validation.fhirpath.check import check
 from fhirbridge.validation.fhirpath.grammar import parse
 
 if TYPE_CHECKING:
@@ -28,6 +29,37 @@ def _concepts(value: Any) -> Iterator[Any]:
     for concept in found if isinstance(found, list) else ():
         yield concept
         yield from _concepts(concept)
+
+
+def supplement(walker: Walker, node: Node) -> bool:
+    """Tell whether a CodeSystem that names what it supplements says so in its content, and the reverse."""
+    return bool(node.value.get("content") == "supplement") is ("supplements" in node.value)
+
+
+def absent(walker: Walker, node: Node) -> bool:
+    """Tell whether a CodeSystem that says it is not here has no concepts."""
+    return node.value.get("content") != "not-present" or "concept" not in node.value
+
+
+def composite(walker: Walker, node: Node) -> bool:
+    """Tell whether a composite SearchParameter has two components or more."""
+    return node.value.get("type") != "composite" or len(_listed(node.value, "component")) > 1
+
+
+def searched(walker: Walker, node: Node) -> bool:
+    """Tell whether each part of a SearchParameter's expression finds something in one of its base types."""
+    expression, bases = node.value.get("expression"), node.value.get("base")
+    if not isinstance(expression, str) or not isinstance(bases, list):
+        return True
+    trees = [walker.snapshots.type_tree(base) for base in bases if isinstance(base, str)]
+    known = [tree for tree in trees if tree is not None]
+    if not known or len(known) < len(bases):
+        return True
+    try:
+        check(expression, walker.model, *known)
+    except ProfileError:
+        return False
+    return True
 
 
 def included(walker: Walker, node: Node) -> bool:
@@ -60,7 +92,7 @@ def _is_strange(walker: Walker, system: Any, code: Any) -> bool:
 def links(walker: Walker, node: Node) -> bool:
     """Tell whether every enableWhen of a Questionnaire names an item that is there."""
     items = list(_items(node.value))
-    known = {item.get("linkId") for item in items}
+    known = [item.get("linkId") for item in items]  # a list: what stands there need not be text
     return all(rule.get("question") in known for item in items for rule in _listed(item, "enableWhen"))
 
 

@@ -53,6 +53,9 @@ def merge(url: str, label: str, element: Element, changes: dict[str, Any], probl
             merged[key] = kept + fresh
         else:
             merged[key] = value
+    if element.slice_name and bound(merged.get("max", "*")) > bound(before.get("max", "*")):
+        problems.append(f"{url}: {label} has max {merged['max']}, but only {before['max']} may come at all.")
+        merged["max"] = before["max"]
     forget(element)
     _check_cardinality(url, label, before, merged)
     _check_types(url, label, before, merged)

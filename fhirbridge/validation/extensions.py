@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from fhirbridge.errors import ProfileError
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from fhirbridge.validation.node import Node
     from fhirbridge.validation.walker import Walker
 
+_TYPED = re.compile(r"\.value[A-Z]\w*")
 EXTENSION = "http://hl7.org/fhir/StructureDefinition/Extension"
 
 
@@ -28,6 +30,9 @@ def check(walker: Walker, node: Node, element: Element, shape: Element) -> None:
     """Check one extension that its element's slices have not already bound to a profile."""
     url = node.value.get("url") if isinstance(node.value, dict) else None
     if not isinstance(url, str):
+        if isinstance(node.value, dict) and "url" not in node.value and "_url" in node.value:
+            text = "An extension's url is a value; an extension cannot stand for it."
+            walker.error("required", "extension-url", text, f"{node.path}.url", "Say which extension it is.")
         return
     modifier = element.name == "modifierExtension"
     nested = (
@@ -93,7 +98,7 @@ def _check_context(walker: Walker, node: Node, structure: dict[str, Any], url: s
         return
     carrier, places = _places(walker, _above(node.path))
     for expression in invariants:
-        if carrier is not None and not _holds(walker, carrier, expression):
+        if carrier is not None and not _holds(walker, carrier, _about(expression, url)):
             text = f"{url} may not be used here: {expression} is not true."
             walker.error("structure", "extension-context", text, node.path)
     if MENDED.get(url, set()) & places:
@@ -122,6 +127,11 @@ def _fits(walker: Walker, context: dict[str, Any], places: set[str], above: str)
     return expression.partition("#")[2] in places if "#" in expression else expression in places
 
 
+def _about(expression: str, url: str) -> str:
+    """Write what R4's context invariants say of the extension itself (``%extension.valueInteger``) as FHIRPath."""
+    return _TYPED.sub(".value", expression.replace("%extension", f"extension.where(url = '{url}')"))
+
+
 def _holds(walker: Walker, carrier: Node, expression: str) -> bool:
     try:
         return evaluate.holds(expression, carrier, walker)
@@ -138,7 +148,7 @@ def _places(walker: Walker, path: str) -> tuple[Node | None, set[str]]:
     steps = path[len(walker.anchor.path) :].strip(".").split(".") if path != walker.anchor.path else []
     node = walker.anchor
     places: set[str] = set()
-    names = [walker.anchor.type]
+    names = _lineage(walker.anchor.type)
     for step in steps:
         key, _, _ = step.partition("[")
         found = None
@@ -149,7 +159,7 @@ def _places(walker: Walker, path: str) -> tuple[Node | None, set[str]]:
         if found is None:
             return None, {"Element"}
         if "resourceType" in (found.value if isinstance(found.value, dict) else {}):
-            names = [found.type]
+            names = _lineage(found.type)
         else:
             rule = next((c for c in (node.shape.children.values() if node.shape else ()) if key in c.keys), None)
             stem = rule.name if rule else key
@@ -175,6 +185,12 @@ def _places(walker: Walker, path: str) -> tuple[Node | None, set[str]]:
     return node, places
 
 
+def _lineage(type_: str) -> list[str]:
+    """Return a resource type's name and those of the types that it specialises."""
+    return [type_, "Resource"] if type_ in _NO_DOMAIN else [type_, "DomainResource", "Resource"]
+
+
+_NO_DOMAIN = frozenset({"Bundle", "Binary", "Parameters"})
 _PARENTS = {
     "code": "string",
     "id": "string",

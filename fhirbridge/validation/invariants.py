@@ -11,11 +11,13 @@ from fhirbridge.validation.fhirpath import evaluate
 from fhirbridge.validation.fhirpath.temporal import compare_text
 from fhirbridge.validation.mended import REF_1, mended
 from fhirbridge.validation.narrative import is_allowed
+from fhirbridge.validation.tree import STRUCTURES
 
 if TYPE_CHECKING:
     from fhirbridge.validation.node import Node
     from fhirbridge.validation.walker import Walker
 
+BEST_PRACTICE = STRUCTURES + "elementdefinition-bestpractice"
 DOM_3 = (
     "contained.where((('#'+id in (%resource.descendants().reference | %resource.descendants().as(canonical) |"
     " %resource.descendants().as(uri) | %resource.descendants().as(url))) or descendants().where(reference = '#')"
@@ -33,6 +35,13 @@ def passes(walker: Walker, node: Node, rule: dict[str, Any]) -> bool:
     if hot is not None:
         return hot(walker, node)
     return evaluate.holds(mended(expression), node, walker)
+
+
+def severity(rule: dict[str, Any]) -> str:
+    """Return how bad it is to break a rule; advice (``dom-6``, wants a narrative) is information, as in HAPI."""
+    marks = rule.get("extension", ())
+    advice = any(mark.get("url") == BEST_PRACTICE and mark.get("valueBoolean") is True for mark in marks)
+    return "information" if advice else str(rule.get("severity", "error"))
 
 
 def _true(walker: Walker, node: Node) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _TOKEN = re.compile(
-    r"<!--(?:(?!--).)*-->|<(?P<close>/)?(?P<tag>[A-Za-z][\w:.-]*)(?P<attrs>(?:\s+[\w:.-]+\s*=\s*(?:\"[^\"<]*\"|'[^'<]*'))*)\s*(?P<empty>/)?>|(?P<text>[^<]+)",
+    r"<!--(?:(?!--).)*-->|<!\[CDATA\[(?P<data>.*?)\]\]>|<\?(?!xml\b)[A-Za-z][^?]*\?>|<(?P<close>/)?(?P<tag>[A-Za-z][\w:.-]*)(?P<attrs>(?:\s+[\w:.-]+\s*=\s*(?:\"[^\"<]*\"|'[^'<]*'))*)\s*(?P<empty>/)?>|(?P<text>[^<]+)",
     re.DOTALL,
 )
 _ATTRIBUTE = re.compile(r"([\w:.-]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)')")
@@ -16,6 +16,14 @@ _XHTML = "http://www.w3.org/1999/xhtml"
 _BLOCKS = frozenset(
     ["p", "div", "ul", "ol", "dl", "table", "h1", "h2", "h3", "h4", "h5", "h6", "pre", "hr", "blockquote", "address"]
 )
+_CHILDREN = {
+    "ul": ("li",),
+    "ol": ("li",),
+    "dl": ("dt", "dd"),
+    "table": ("caption", "col", "colgroup", "thead", "tbody", "tfoot", "tr"),
+    "tr": ("td", "th"),
+}
+"""What may only stand in an element."""
 _PARENTS = {
     "tr": ("table", "thead", "tbody", "tfoot"),
     "td": ("tr",),
@@ -81,14 +89,11 @@ TAGS = frozenset(
         "area",
         "sub",
         "sup",
-        "ins",
-        "del",
-        "style",
     ]
-) - {"style"}
+)
 _EVERYWHERE = frozenset(["title", "style", "class", "id", "lang", "xml:lang", "dir", "accesskey", "tabindex", "xmlns"])
 _ATTRIBUTES = {
-    "a": {"href", "name", "rel", "rev", "charset", "type", "hreflang", "target"},
+    "a": {"href", "name", "rel", "rev", "charset", "type", "hreflang"},
     "img": {"src", "alt", "height", "width", "longdesc", "usemap", "ismap", "border"},
     "table": {"border", "cellpadding", "cellspacing", "summary", "width", "frame", "rules"},
     "col": {"span", "width", "align", "valign"},
@@ -97,8 +102,6 @@ _ATTRIBUTES = {
     "blockquote": {"cite"},
     "bdo": {"dir"},
     "map": {"name"},
-    "ins": {"cite", "datetime"},
-    "del": {"cite", "datetime"},
     "area": {"shape", "coords", "href", "alt", "nohref"},
     "ol": {"type", "start"},
     "ul": {"type"},
@@ -138,7 +141,11 @@ def is_allowed(div: str) -> bool:
         if token is None:
             return False
         at = token.end()
-        if token["text"] is not None:
+        if token["data"] is not None:
+            if not stack:
+                return False
+            shown = shown or bool(token["data"].strip())
+        elif token["text"] is not None:
             if _STRAY_AMPERSAND.search(token["text"]) or (not stack and token["text"].strip()):
                 return False
             shown = shown or bool(token["text"].strip())
@@ -149,13 +156,21 @@ def is_allowed(div: str) -> bool:
             tag = token["tag"]
             if (not stack and (seen or tag != "div")) or not _fine(tag, token["attrs"], root=not stack):
                 return False
-            if stack and (stack[-1] not in _PARENTS.get(tag, stack[-1:]) or (stack[-1] == "p" and tag in _BLOCKS)):
+            if stack and not _may_stand(tag, stack):
                 return False
             seen = True
             shown = shown or tag == "img"
             if not token["empty"]:
                 stack.append(tag)
     return seen and shown and not stack
+
+
+def _may_stand(tag: str, stack: list[str]) -> bool:
+    """Tell whether an element may stand in those that are open."""
+    above = stack[-1]
+    if tag not in _CHILDREN.get(above, (tag,)) or above not in _PARENTS.get(tag, (above,)):
+        return False
+    return not (above in ("p", "span") and tag in _BLOCKS) and not (tag == "a" and "a" in stack)
 
 
 def _fine(tag: str, attributes: str, *, root: bool) -> bool:

@@ -17,7 +17,9 @@ from fhirbridge.errors import InputError, ProfileError, Resource
 
 Source = str | Path | Resource
 
-KINDS = ("StructureDefinition", "ValueSet", "CodeSystem", "ImplementationGuide")
+KINDS = ("StructureDefinition", "ValueSet", "CodeSystem", "ImplementationGuide", "Questionnaire", "Measure")
+_NAMELESS = frozenset({"Questionnaire", "Measure"})
+"""Kinds that may do without a url: then nothing is checked against them."""
 _NOT_RESOURCES = ("package.json", ".index.json")
 
 
@@ -68,6 +70,14 @@ class Definitions:
     def code_system(self, canonical: str) -> Resource | None:
         """Return the CodeSystem for a canonical URL, with or without ``|version``."""
         return self._find("CodeSystem", canonical)
+
+    def questionnaire(self, canonical: str) -> Resource | None:
+        """Return the Questionnaire for a canonical URL, with or without ``|version``."""
+        return self._find("Questionnaire", canonical)
+
+    def measure(self, canonical: str) -> Resource | None:
+        """Return the Measure for a canonical URL, with or without ``|version``."""
+        return self._find("Measure", canonical)
 
     def where(self, canonical: str) -> str:
         """Return the file (or other place) a StructureDefinition came from, for messages."""
@@ -149,6 +159,8 @@ def _entries_of(resource: Any, where: str) -> Iterator[Entry]:
     elif kind in KINDS:
         url = resource.get("url")
         if not isinstance(url, str) or not url:
+            if kind in _NAMELESS:
+                return
             raise ProfileError(f"{where}: this {kind} has no url, so nothing can refer to it. Add one.")
         yield Entry(str(kind), url, resource.get("version"), where, lambda: resource, resource.get("type"))
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fhirbridge.errors import ConfigurationError
 from fhirbridge.validation import report
@@ -25,9 +26,17 @@ CHUNK_LINES, CHUNK_BYTES = 200, 1 << 20
 """What one process is given at a time; a larger resource goes alone."""
 AHEAD = 3
 """Chunks under way for each process: enough that none waits for the next, few enough to hold in memory."""
+PATIENCE = 0.2
+"""Seconds after which Ctrl-C is looked for again."""
 
-Judged = tuple[list[tuple[Any, ...]], dict[str, Seen]]
-"""A chunk's outcomes without file and line, which are known where it came from, and what it had of each profile."""
+
+class Judged(NamedTuple):
+    """What came of a chunk: outcomes without file and line, which are known where it came from, and what they told."""
+
+    outcomes: list[tuple[Any, ...]]
+    seen: dict[str, Seen]
+    problems: list[str]
+    """Of the profiles that this chunk was the first in its process to use."""
 
 
 def validate_paths(
@@ -61,28 +70,53 @@ def judged(validator: Validator, given: Iterable[Text], asked: Asked, jobs: int)
     waiting: deque[tuple[list[tuple[str, int | None]], Future[Judged]]] = deque()
     try:
         for chunk in chunks(given):
-            with _uninterrupted():
-                future = pool.submit(_judge, chunk)
-            waiting.append(([(text.file, text.line) for text in chunk], future))
+            waiting.append(([(text.file, text.line) for text in chunk], _submitted(pool, chunk)))
             if len(waiting) >= jobs * AHEAD:
-                yield from _outcomes(*waiting.popleft(), asked)
+                yield from _outcomes(validator, *waiting.popleft(), asked)
         while waiting:
-            yield from _outcomes(*waiting.popleft(), asked)
+            yield from _outcomes(validator, *waiting.popleft(), asked)
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        with _uninterrupted():
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 @contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C back while processes begin: they inherit that, and so end when told and not in the middle."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
+def _uninterrupted() -> Iterator[list[int]]:
+    """Hold Ctrl-C back until the end, and give a list that fills when it comes.
+
+    The pool is not made for an exception in its middle, which leaves a lock held or a process half begun; and a signal
+    that another thread receives (one that draws a progress bar) raises here too, whatever this one blocks.
+    """
+    came: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield came  # Python never raises it here
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
     try:
-        yield
+        yield came
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
+        if came:
+            signal.raise_signal(signal.SIGINT)
+
+
+def _submitted(pool: ProcessPoolExecutor, chunk: list[Text]) -> Future[Judged]:
+    with _uninterrupted():
+        if not hasattr(signal, "pthread_sigmask"):
+            return pool.submit(_judge, chunk)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return pool.submit(_judge, chunk)  # a process begun now inherits that, and so lives to ignore Ctrl-C
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _awaited(future: Future[Judged]) -> Judged:
+    while True:
+        with _uninterrupted() as came:
+            while not came:
+                if wait([future], PATIENCE).done:
+                    return future.result()
 
 
 def chunks(given: Iterable[Text]) -> Iterator[list[Text]]:
@@ -102,18 +136,21 @@ def chunks(given: Iterable[Text]) -> Iterator[list[Text]]:
         yield chunk
 
 
-def _outcomes(places: Sequence[tuple[str, int | None]], future: Future[Judged], asked: Asked) -> Iterator[FileOutcome]:
+def _outcomes(
+    validator: Validator, places: Sequence[tuple[str, int | None]], future: Future[Judged], asked: Asked
+) -> Iterator[FileOutcome]:
     try:
-        outcomes, seen = future.result()
+        found = _awaited(future)
     except BrokenProcessPool as error:
         first, last = (file if line is None else f"{file}:{line}" for file, line in (places[0], places[-1]))
         raise ConfigurationError(
             f"a validating process ended suddenly, at or before {first} to {last}: out of memory, or killed. "
             "Use fewer processes (--jobs 1 shows the resource at fault)."
         ) from error
+    validator.problems_elsewhere.update(found.problems)
     if asked.must_support is not None:
-        asked.must_support.merge(seen)
-    for (file, line), told in zip(places, outcomes, strict=True):
+        asked.must_support.merge(found.seen)
+    for (file, line), told in zip(places, found.outcomes, strict=True):
         one = FileOutcome(file, line, *told)
         if one.issues:
             types = [label.partition("/")[0] for label in one.entries]
@@ -129,12 +166,16 @@ def _begin(load: Callable[[], Validator], profiles: tuple[str, ...], errors_only
     """Prepare a process. Ctrl-C reaches every process of a terminal; the first one decides what comes of it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     validator = load()
+    noted = 0
 
     def judge(chunk: list[Text]) -> Judged:
+        nonlocal noted
         asked = Asked(profiles, Accepted(), MustSupport(validator) if must_support else None, errors_only)
         found = [report.judge(validator, text, asked) for text in chunk]
         told = [(list(one.issues), one.label, one.error, one.entries, one.places) for one in found]
-        return told, asked.must_support.profiles if asked.must_support else {}
+        before, noted = noted, len(validator.snapshots.made()) + len(validator.snapshots.problems)
+        problems = validator.problems if noted > before else []  # it runs through all invariants: not for every chunk
+        return Judged(told, asked.must_support.profiles if asked.must_support else {}, problems)
 
     _here.append(judge)
 

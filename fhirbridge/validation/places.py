@@ -75,7 +75,7 @@ def places(text: bytes) -> Places:
             if top is not None:
                 top.index, top.key = top.index + 1, None
         elif top is not None and top.is_object and top.key is None:
-            _begin(found, top, json.loads(sign), line)
+            _begin(found, top, json.loads(sign) if "\\" in sign else sign[1:-1], line)
         elif top is not None:
             found.lines.setdefault(top.here(), line)
     return found

@@ -8,11 +8,12 @@ import io
 import itertools
 import re
 import sys
+import tarfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
 from fhirbridge import fhirjson
@@ -22,6 +23,7 @@ MAX_BYTES = 256 * 1024 * 1024
 """A JSON file, and a line of NDJSON, is read whole, so it may not be larger; NDJSON itself may be of any size."""
 SUFFIXES = (".json", ".ndjson", ".jsonl", ".json.gz", ".ndjson.gz", ".jsonl.gz")
 _LINES = (".ndjson", ".jsonl", ".ndjson.gz", ".jsonl.gz")
+_PACKAGES = (".tgz", ".tar.gz")
 _NOT_RESOURCES = ("package.json", ".index.json")
 _BOM = b"\xef\xbb\xbf"
 _BYTE = re.compile(r" \(byte (\d+)\)")
@@ -57,14 +59,17 @@ class Text:
         told = _BYTE.sub(f" (line {line}, column {column})", message)
         if "trailing characters" in message and self.line is None:
             told += " One resource a line is NDJSON: call the file .ndjson."
+        if self.content.lstrip()[:1] == b"<":
+            told += " FHIR's XML is not read here: have it converted to JSON."
         return f"{where}: {told}"
 
 
 def texts(paths: Iterable[str | Path], progress: Progress | None = None) -> Iterator[Text]:
     """Yield every resource of files, folders (all below them) and glob patterns; ``-`` is standard input.
 
-    Reads .json, .ndjson and .jsonl, and each of them with .gz; standard input is JSON or NDJSON, as its first line
-    shows. What cannot be read is yielded as a Text with an error, and the rest goes on.
+    Reads .json, .ndjson and .jsonl, each of them with .gz, and all of them in a .tgz that is named itself (a FHIR
+    package); standard input is JSON or NDJSON, as its first line shows. What cannot be read is yielded as a Text with
+    an error, and the rest goes on.
     """
     files = [file for path in paths for file in _files(path)]
     total = sum(file.stat().st_size for file in files if isinstance(file, Path) and str(file) != "-")
@@ -86,11 +91,7 @@ def _files(path: str | Path) -> Iterator[Path | Text]:
     if str(path) == "-" or found.is_file():
         yield found
     elif found.is_dir():
-        inside = [
-            file
-            for file in sorted(found.rglob("*"))
-            if file.name.endswith(SUFFIXES) and file.name not in _NOT_RESOURCES and file.is_file()
-        ]
+        inside = [file for file in sorted(found.rglob("*")) if _holds_resources(file.name) and file.is_file()]
         yield from inside
         if not inside:
             yield _no(path, f"the folder holds no {', '.join(SUFFIXES[:3])} file.")
@@ -103,9 +104,17 @@ def _files(path: str | Path) -> Iterator[Path | Text]:
         yield _no(path, "no such file or folder.")
 
 
+def _holds_resources(name: str) -> bool:
+    return name.endswith(SUFFIXES) and name not in _NOT_RESOURCES
+
+
 def _no(path: str | Path, why: str, line: int | None = None) -> Text:
     place = f"{path}:{line}" if line else str(path)
     return Text(str(path), line, error=InputError(f"{place}: {why}"))
+
+
+def _empty(name: str) -> Text:
+    return _no(name, "nothing came on standard input." if name == "-" else "the file is empty.")
 
 
 def _read(file: Path) -> Iterator[tuple[int, Text]]:
@@ -115,15 +124,38 @@ def _read(file: Path) -> Iterator[tuple[int, Text]]:
             yield from _standard_input()
             return
         with file.open("rb") as raw:
-            stream = cast("IO[bytes]", gzip.open(raw) if name.endswith(".gz") else raw)  # noqa: SIM115
-            if name.endswith(_LINES):
-                yield from _lines(name, stream, raw.tell)
+            if name.endswith(_PACKAGES):
+                yield from _package(name, raw)
             else:
-                yield 0, _whole(name, stream.read(MAX_BYTES + 1))
+                yield from _resources(name, raw, raw.tell)
+    except tarfile.TarError as error:
+        yield 0, _no(name, f"not a whole .tgz file: {error}.")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         yield 0, _no(name, f"not a whole gzip file: {error}")
     except OSError as error:
         yield 0, _no(name, f"cannot be read: {error.strerror}.")
+
+
+def _resources(name: str, raw: IO[bytes], tell: Callable[[], int]) -> Iterator[tuple[int, Text]]:
+    stream = cast("IO[bytes]", gzip.open(raw) if name.endswith(".gz") else raw)  # noqa: SIM115
+    if name.endswith(_LINES):
+        yield from _lines(name, stream, tell)
+    else:
+        yield 0, _whole(name, stream.read(MAX_BYTES + 1))
+
+
+def _package(name: str, raw: IO[bytes]) -> Iterator[tuple[int, Text]]:
+    """Read what a .tgz holds, member by member; nothing is unpacked to disk."""
+    some = False
+    with tarfile.open(fileobj=raw, mode="r|gz") as archive:
+        for member in archive:
+            if member.isfile() and _holds_resources(PurePosixPath(member.name).name):
+                some = True
+                content = cast("IO[bytes]", archive.extractfile(member))
+                for _, text in _resources(f"{name}/{member.name}", content, raw.tell):
+                    yield raw.tell(), text
+    if not some:
+        yield 0, _no(name, f"the package holds no {', '.join(SUFFIXES[:3])} file.")
 
 
 def _standard_input() -> Iterator[tuple[int, Text]]:
@@ -143,7 +175,7 @@ def _whole(name: str, content: bytes) -> Text:
     if len(content) > MAX_BYTES:
         return _no(name, f"larger than {MAX_BYTES >> 20} MiB. Split it, or send NDJSON.")
     content = content.removeprefix(_BOM)
-    return Text(name, None, content) if content.strip() else _no(name, "the file is empty.")
+    return Text(name, None, content) if content.strip() else _empty(name)
 
 
 def _lines(name: str, stream: IO[bytes], tell: Callable[[], int] = lambda: 0) -> Iterator[tuple[int, Text]]:
@@ -157,7 +189,7 @@ def _lines(name: str, stream: IO[bytes], tell: Callable[[], int] = lambda: 0) ->
             else:
                 yield tell(), Text(name, number, content)
     if not some:
-        yield 0, _no(name, "the file is empty.")
+        yield 0, _empty(name)
 
 
 def _long_lines(stream: IO[bytes]) -> Iterator[bytes]:

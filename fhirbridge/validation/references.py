@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
 
 from fhirbridge.errors import Resource
 
@@ -26,18 +26,34 @@ class Surroundings:
     """Where the containing entry lives (its fullUrl up to ``Type/id``), for relative references."""
     urls: dict[int, str] = field(default_factory=dict)
     """The fullUrl of each entry's resource, by its id()."""
+    bundled: frozenset[int] = frozenset()
+    """The id() of each entry's resource, whether it says where it lives or not."""
+
+    @cached_property
+    def _contained(self) -> dict[str, Resource]:
+        """The container's resources by id; of two with one id the first."""
+        found = self.container.get("contained")
+        inside = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+        return {one["id"]: one for one in reversed(inside) if isinstance(one.get("id"), str)}
 
     def within(self, resource: Resource) -> Surroundings:
         """Return the surroundings of a Bundle entry's resource."""
         url = self.urls.get(id(resource))
         parts = _LITERAL.fullmatch(url) if url else None
         unnamed = self.unnamed if url is None else {}
-        return Surroundings(resource, self.entries, unnamed, parts["base"] or "" if parts else "", self.urls)
+        base = parts["base"] or "" if parts else ""
+        return Surroundings(resource, self.entries, unnamed, base, self.urls, self.bundled)
 
     def of(self, resource: Resource) -> Surroundings:
         """Return the surroundings of a resource that a reference led to: its own if it is an entry, else these."""
-        bundled = any(resource is entry for entry in (*self.entries.values(), *self.unnamed.values()))
-        return self.within(resource) if bundled else self
+        return self.within(resource) if id(resource) in self.bundled else self
+
+    def misnamed(self, reference: str) -> Resource | None:
+        """Return the entry that a relative reference from one named by a UUID seems to mean: ``Type/uuid``."""
+        _, slash, uuid = reference.partition("/")
+        if not slash or self.base or self.urls.get(id(self.container), "")[:4] != "urn:":
+            return None
+        return self.entries.get("urn:uuid:" + uuid)
 
     def resolve(self, reference: str) -> Resource | None:
         """Return the resource a reference names, if it is at hand (R4, "Resolving references in Bundles").
@@ -47,14 +63,21 @@ class Surroundings:
         if reference.startswith("#"):
             if reference == "#":
                 return self.container
-            return next((c for c in _contained(self.container) if c.get("id") == reference[1:]), None)
+            return self._contained.get(reference[1:])
         plain, _, version = reference.partition("/_history/")
+        if version and (exact := self.entries.get(reference if ":" in reference else self.base + reference)):
+            return exact
         found = self.entries.get(plain if ":" in plain else self.base + plain, self.unnamed.get(plain))
         if found is None:
             return self.entries.get(reference)
-        meta = found.get("meta")
-        own = meta.get("versionId") if isinstance(meta, dict) else None
+        own = _version(found)
         return None if version and own and version != own else found
+
+
+def _version(resource: Resource) -> str:
+    meta = resource.get("meta")
+    found = meta.get("versionId") if isinstance(meta, dict) else None
+    return found if isinstance(found, str) else ""
 
 
 def surroundings(resource: Resource) -> Surroundings:
@@ -73,7 +96,9 @@ def surroundings(resource: Resource) -> Surroundings:
             if isinstance(entry.get("fullUrl"), str):
                 entries[entry["fullUrl"]] = inner
                 urls[id(inner)] = entry["fullUrl"]
-    return Surroundings(resource, entries, unnamed, urls=urls)
+                entries.setdefault(f"{entry['fullUrl']}/_history/{_version(inner)}", inner)
+    bundled = frozenset(id(one) for one in (*entries.values(), *unnamed.values()))
+    return Surroundings(resource, entries, unnamed, urls=urls, bundled=bundled)
 
 
 def literal(reference: str) -> dict[str, str | None] | None:
@@ -86,8 +111,3 @@ def literal_type(reference: str) -> str | None:
     """Return the resource type that a literal reference's URL names, or None (urn:uuid:, #id, a foreign URL)."""
     found = _LITERAL.fullmatch(reference)
     return found["type"] if found else None
-
-
-def _contained(resource: Resource) -> list[dict[str, Any]]:
-    found = resource.get("contained")
-    return [c for c in found if isinstance(c, dict)] if isinstance(found, list) else []

@@ -77,7 +77,7 @@ class Compiler:
             self._kept.append(shape)
             self._open.add(name)
             kept, self.elsewhere = self.elsewhere, "." in shape.path
-            own = [self._known_code()] if code in coded.WITH_CODE else []
+            own = self._codes(code)
             self.defs[name] = all_of([self._shape(shape), *self._type_rules(shape, code), *own])
             self.elsewhere = kept
             self._open.discard(name)
@@ -119,7 +119,8 @@ class Compiler:
             return  # the walker compares the ids of elements with each other
         for key, ref in child.keys.items():
             properties[key] = self._property(child, ref, top)
-            if ref is not None and ref.code in PRIMITIVES and ref.code != "xhtml" and not child.is_array:
+            fixed = child.fixed is not None or any(s.fixed is not None for s in child.slices.values())
+            if ref is not None and ref.code in PRIMITIVES and ref.code != "xhtml" and not (child.is_array or fixed):
                 element = self.snapshots.type_tree("Element")
                 if element is not None:
                     properties["_" + key] = self._ref(element, "Element")
@@ -214,7 +215,7 @@ class Compiler:
                 return NEVER
             if shape is element:
                 parts += [self._shape(shape), *self._type_rules(shape, code, inline=True)]
-                parts += [self._known_code()] if code in coded.WITH_CODE else []
+                parts += self._codes(code)
             else:
                 parts.append(self._ref(shape, code))
             parts += self._type_profiles(element, ref, shape, code)
@@ -246,9 +247,11 @@ class Compiler:
             parts.append(reference_schema(self.snapshots, ref.targets) if bare else NEVER)
         return parts
 
-    def _known_code(self) -> Schema:
-        """Refuse codes that their own code system lacks."""
-        return self.shared("known-code", lambda: coded.known_code(self.terminology))
+    def _codes(self, code: str) -> list[Schema]:
+        """Refuse codes that their own code system lacks, and leave codings without a code to the walker."""
+        if code in coded.WITH_CODE:
+            return [self.shared("known-code", lambda: coded.known_code(self.terminology))]
+        return [coded.WITH_CODES] if code == "CodeableConcept" else []
 
     def shared(self, name: str, make: Callable[[], Schema]) -> Schema:
         """Keep a schema that many places use once, and refer to it."""

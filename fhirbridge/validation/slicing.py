@@ -117,15 +117,20 @@ def belongs(walker: Walker, item: Node, sliced: Element, slicing: dict[str, Any]
     discriminators = slicing.get("discriminator") or []
     if not discriminators:
         return walker.quiet(lambda quiet: quiet.item(item, sliced))
-    return all(_matches(walker, item, sliced, d) for d in discriminators)
+    told = [_matches(walker, item, sliced, d) for d in discriminators]
+    if not any(answer is not None for answer in told):
+        paths = ", ".join(str(d.get("path", "$this")) for d in discriminators)
+        raise ProfileError(f"{sliced.home}: slice {sliced.id} has nothing at its discriminator {paths}.")
+    return all(answer is not False for answer in told)
 
 
-def _matches(walker: Walker, item: Node, sliced: Element, discriminator: dict[str, Any]) -> bool:
+def _matches(walker: Walker, item: Node, sliced: Element, discriminator: dict[str, Any]) -> bool | None:
+    """Ask one discriminator; None where the slice says nothing there, and another one has to tell."""
     kind, path = discriminator.get("type"), str(discriminator.get("path", "$this"))
     steps = split(path, sliced)
     wanted = list(_defined(walker, sliced, steps))
-    if not wanted:
-        raise ProfileError(f"{sliced.home}: slice {sliced.id} has nothing at its discriminator {path}.")
+    if not wanted or (kind in ("value", "pattern") and not any(map(_says_something, wanted))):
+        return None
     found = list(_found(walker, [item], steps))
     if kind == "exists":
         return any(_exists_fits(rule, bool(found)) for rule in wanted)
@@ -136,6 +141,13 @@ def _matches(walker: Walker, item: Node, sliced: Element, discriminator: dict[st
     if kind == "profile":
         return any(_profile_fits(walker, rule, node, steps) for rule in wanted for node in found)
     return any(_value_fits(walker, rule, node) for rule in wanted for node in found)
+
+
+def _says_something(rule: Element) -> bool:
+    """Tell whether an element distinguishes values: fixed, patterned, bound, of a profile, forbidden, or below it."""
+    bound = (rule.binding or {}).get("strength") == "required"
+    shaped = rule.fixed is not None or rule.pattern is not None or bool(rule.children) or rule.max == 0
+    return shaped or bound or any(t.profiles for t in rule.types)
 
 
 def _exists_fits(rule: Element, there: bool) -> bool:

@@ -166,7 +166,7 @@ class Snapshots:
     def shape_of(self, element: Element, ref: TypeRef | None = None) -> Element | None:
         """Return the element whose children describe this one: itself, its content reference, or its type."""
         if element.children:
-            return element
+            return self._overlaid(element, ref) if ref and element.is_choice and len(element.types) > 1 else element
         reference = element.definition.get("contentReference")
         if reference:
             return self._referenced(str(reference))
@@ -178,6 +178,15 @@ class Snapshots:
                 return tree
         codes = {r.code for r in refs}
         return self.type_tree(codes.pop() if len(codes) == 1 else "Element")
+
+    def _overlaid(self, element: Element, ref: TypeRef) -> Element:
+        """One type of a choice of which a profile says what all its types have (``value[x].extension``)."""
+        whole = self.type_tree(ref.code)
+        if whole is None:
+            return element
+        shape = whole.copy()
+        shape.children |= element.children
+        return shape
 
     def _referenced(self, reference: str) -> Element | None:
         """Follow ``#Observation.referenceRange`` to the base type's element (not to a profile's)."""

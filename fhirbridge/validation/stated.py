@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from fhirbridge.validation import datatype_rules, definition_rules, ucum
+from fhirbridge.validation import datatype_rules, definition_rules, narrative_links, questionnaires, ucum
 from fhirbridge.validation.tree import Element
 
 if TYPE_CHECKING:
@@ -20,10 +20,16 @@ UNIT = f"system.exists() and system = '{ucum.SYSTEM}' implies code.empty() or co
 SYSTEM = f"system.empty() or system.matches('{ABSOLUTE}')"
 URI = "system = 'urn:ietf:rfc:3986' implies value.empty() or value.absolute()"
 LINKS = "descendants().enableWhen.question.all($this in %resource.descendants().linkId)"
+WAITS = "descendants().where(enableWhen.question in (linkId | descendants().linkId)).empty()"
 PARSED = "expression.empty() or expression.parsed()"
+SEARCHED = "expression.empty() or base.exists(finds(%resource.expression))"
+COMPOSITE = "type = 'composite' implies component.count() > 1"
+SUPPLEMENT = "(content = 'supplement') = supplements.exists()"
+ABSENT = "content = 'not-present' implies concept.empty()"
 IDS = "descendants().id.isDistinct()"
 MAPPED = "group.all(element.code.in(source) and element.target.code.in(target))"
 COUNT = "content != 'complete' or count.empty() or count = repeat(concept).count()"
+LINKED = "div.links().all(leadsSomewhere())"
 INCLUDED = "(compose.include | compose.exclude).system.all(absolute() and valueSet().not())"
 
 _QUANTITIES = ("Quantity", "Age", "Count", "Distance", "Duration")
@@ -48,10 +54,22 @@ RULES: dict[str, tuple[dict[str, Any], ...]] = {
         _rule("ide-value", URI, "with urn:ietf:rfc:3986 as system the value is an absolute URI"),
     ),
     "Meta": (_rule("met-security", SECURITY, "security labels are a set: none comes twice"),),
+    "Narrative": (_rule("txt-links", LINKED, "links can be followed, and those to #id find it in the resource"),),
     **dict.fromkeys(_QUANTITIES, _OF_QUANTITIES),
-    "CodeSystem": (_rule("csd-count", COUNT, "of a complete code system count is the number of its concepts"),),
-    "Questionnaire": (_rule("que-links", LINKS, "enableWhen names the linkId of an item that is there"),),
-    "SearchParameter": (_rule("spd-expression", PARSED, "expression is FHIRPath"),),
+    "CodeSystem": (
+        _rule("csd-count", COUNT, "of a complete code system count is the number of its concepts"),
+        _rule("csd-supplement", SUPPLEMENT, "a supplement has the content supplement, and names what it supplements"),
+        _rule("csd-absent", ABSENT, "a code system that is not present has no concepts here"),
+    ),
+    "Questionnaire": (
+        _rule("que-links", LINKS, "enableWhen names the linkId of an item that is there"),
+        _rule("que-waits", WAITS, "enableWhen names neither its own item nor one below that"),
+    ),
+    "SearchParameter": (
+        _rule("spd-expression", PARSED, "expression is FHIRPath"),
+        _rule("spd-base", SEARCHED, "expression finds something in one of the base types"),
+        _rule("spd-composite", COMPOSITE, "a composite has two components or more"),
+    ),
     "ConceptMap": (_rule("cmd-code", MAPPED, "codes are those of the code systems that the group maps"),),
     "ValueSet": (_rule("vsd-system", INCLUDED, "systems are absolute URIs of code systems, not of value sets"),),
 }
@@ -89,15 +107,21 @@ RUN: dict[str, Callable[[Walker, Node], bool]] = {
     SYSTEM: datatype_rules.system,
     URI: datatype_rules.uri,
     LINKS: definition_rules.links,
+    WAITS: questionnaires.waits_for_others,
     PARSED: definition_rules.parsed,
+    SEARCHED: definition_rules.searched,
+    COMPOSITE: definition_rules.composite,
+    SUPPLEMENT: definition_rules.supplement,
+    ABSENT: definition_rules.absent,
     SECURITY: datatype_rules.security,
     UNIT: datatype_rules.unit,
     IDS: datatype_rules.ids,
     COUNT: definition_rules.count,
     MAPPED: definition_rules.mapped,
     INCLUDED: definition_rules.included,
+    LINKED: narrative_links.lead_somewhere,
 }
-NEEDS_WALKER = frozenset({INCLUDED, MAPPED})
+NEEDS_WALKER = frozenset({INCLUDED, MAPPED, SEARCHED})
 
 _COMMON_UNITS = (
     *("%", "1", "/min", "mg", "g", "kg", "ug", "ng", "L", "mL", "dL", "mm", "cm", "m", "m2", "mm[Hg]", "Cel", "[degF]"),
@@ -146,6 +170,8 @@ def schema(expression: str, python: Schema) -> Schema:
         return {"anyOf": [other, {"properties": {"value": {"pattern": ABSOLUTE}}}]}
     if expression in (SIZE, HASH):
         return {"anyOf": [{"not": {"required": ["data", "size" if expression == SIZE else "hash"]}}, python]}
+    if expression == LINKED:
+        return {"anyOf": [{"properties": {"div": {"not": {"pattern": "[<]a\\b|=\\s*[\"']#"}}}}, python]}
     if expression == SECURITY:
         return {"anyOf": [{"properties": {"security": {"maxItems": 1}}}, python]}
     if expression == UNIT:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 _ANY = ("Resource", "DomainResource")
 _SPACE = re.compile(r"[\x00-\x20\xa0]")
+_RELATIVE = re.compile(r"[^/?#:]+/.*")
+_SEARCH = re.compile(r"[A-Za-z]+\?.*")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
 
 
 def check(walker: Walker, node: Node, ref: TypeRef, element: Element) -> None:
@@ -27,6 +30,10 @@ def check(walker: Walker, node: Node, ref: TypeRef, element: Element) -> None:
         _check_form(walker, node, ref, literal)
     found = walker.around.resolve(literal) if isinstance(literal, str) else None
     named = literal_type(literal) if isinstance(literal, str) else None
+    meant = walker.around.misnamed(literal) if isinstance(literal, str) and found is None else None
+    if named and meant and meant.get("resourceType") != named:
+        text = f"{literal} means an entry that is a {meant.get('resourceType')}."
+        walker.error("structure", "reference-type", text, f"{node.path}.reference", "Refer to the entry's fullUrl.")
     known = _known_types(walker, ref.targets)
     told = value.get("type") if isinstance(value.get("type"), str) else None
     stated = found.get("resourceType") if found else None
@@ -60,6 +67,11 @@ def _check_form(walker: Walker, node: Node, ref: TypeRef, literal: str) -> None:
             "value", "reference-format", f"{shown(literal)} is not a URL: it has a space.", f"{node.path}.reference"
         )
         return
+    if walker.root.type == "Bundle" and not _leads_somewhere(walker, literal):
+        text = f"{shown(literal)} is no reference that can be resolved in a Bundle."
+        remedy = "Write Type/id, or the fullUrl of the entry that is meant."
+        walker.error("value", "reference-format", text, f"{node.path}.reference", remedy)
+        return
     held = walker.around.resolve(literal) is not None
     kinds = {"contained"} if literal.startswith("#") else {"referenced", "bundled"} if held else {"referenced"}
     if ref.aggregation and not kinds & set(ref.aggregation):
@@ -73,6 +85,16 @@ def _check_form(walker: Walker, node: Node, ref: TypeRef, literal: str) -> None:
     ):
         wanted = "name a version" if ref.versioning == "specific" else "not name a version"
         walker.error("structure", "reference-version", f"{node.path} must {wanted}: {literal}.", node.path)
+
+
+def _leads_somewhere(walker: Walker, literal: str) -> bool:
+    """Tell whether a literal can be resolved in a Bundle (http://hl7.org/fhir/R4/bundle.html#references).
+
+    Absolute, or relative to where the entry lives, as Type/id; in what a server is to do a search may stand for it.
+    """
+    if literal.startswith("#") or _SCHEME.match(literal) or _RELATIVE.fullmatch(literal):
+        return True
+    return walker.root.value.get("type") in ("transaction", "batch") and _SEARCH.fullmatch(literal) is not None
 
 
 def _check_profiles(walker: Walker, node: Node, ref: TypeRef, element: Element, found: dict[str, object]) -> None:

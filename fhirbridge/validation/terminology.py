@@ -123,6 +123,14 @@ class Terminology:
             codes |= {code.lower() for code in codes}
         return frozenset(codes)
 
+    def expanded(self, value_set: Resource) -> Expansion:
+        """Return the expansion of a value set that is at hand, as a contained one is; a broken one lets all through."""
+        try:
+            with self._lock:
+                return self._expand(value_set)
+        except (AttributeError, KeyError, TypeError):
+            return Expansion(unknown=True)
+
     def _expand(self, value_set: Resource) -> Expansion:
         result = Expansion()
         compose = value_set.get("compose")

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from fhirbridge.errors import ProfileError, Resource
+from fhirbridge.validation import by_type
 from fhirbridge.validation.compiled import Store, default_folder
 from fhirbridge.validation.definitions import locate
 from fhirbridge.validation.fast import FastPath
@@ -20,9 +21,6 @@ from fhirbridge.validation.terminology import Terminology
 from fhirbridge.validation.tree import STRUCTURES, Element
 from fhirbridge.validation.walker import Walker
 
-_WALKED = frozenset({"Bundle", "Parameters"})
-"""Types that hold other resources: the walker takes them apart."""
-
 
 class Validator:
     """Validates resources against R4 and the loaded profiles. Make one with ``Validator.load``."""
@@ -34,6 +32,8 @@ class Validator:
         self.terminology = Terminology(definitions)
         self.reload: Callable[[], Validator] = partial(type(self), definitions, cache)
         """Makes the same validator again, in another process too."""
+        self.problems_elsewhere: set[str] = set()
+        """What this validator's like found in other processes (see ``parallel``)."""
         self.fast = FastPath(self.model, self.terminology, Store(cache or default_folder(), definitions))
 
     @classmethod
@@ -59,10 +59,11 @@ class Validator:
 
     @property
     def problems(self) -> list[str]:
-        """What the authors of the profiles used so far should mend, one sentence each."""
+        """What the authors of the profiles used so far should mend, one sentence each, in the order of their URLs."""
         made = [url for url in self.snapshots.made() if not url.startswith(STRUCTURES)]
         used = [self.definitions.structure(url) or {} for url in made]
-        return [*self.snapshots.problems, *(text for structure in used for text in problems(self.model, structure))]
+        invariants = (text for structure in used for text in problems(self.model, structure))
+        return sorted({*self.snapshots.problems, *invariants, *self.problems_elsewhere})
 
     def validate(
         self, resource: Resource, profiles: Iterable[str] = (), *, group: bool = False, limit: int | None = None
@@ -97,7 +98,7 @@ class Validator:
     def _surely_valid(self, resource: Resource, profiles: Iterable[str]) -> bool:
         """Ask the compiled checks; False means only that the walker has to look."""
         kind = resource.get("resourceType") if isinstance(resource, dict) else None
-        if not isinstance(kind, str) or "contained" in resource or kind in _WALKED:
+        if not isinstance(kind, str) or "contained" in resource or by_type.needs_walker(resource):
             return False
         meta = resource.get("meta")
         named = meta.get("profile") if meta.__class__ is dict else None

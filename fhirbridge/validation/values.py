@@ -50,6 +50,8 @@ def primitive(walker: Walker, node: Node, element: Element) -> bool:
 
 def check(walker: Walker, node: Node, element: Element) -> None:
     """Check a value against what its element fixes and limits."""
+    if element.fixed is not None and not isinstance(element.fixed, dict) and node.ext is not None:
+        _check_bare(walker, node, element)
     if node.value is None:
         return
     if element.fixed is not None and not same(element.fixed, node.value):
@@ -79,3 +81,10 @@ def check(walker: Walker, node: Node, element: Element) -> None:
         text = f"{element.id} must have {shortest} characters or more, has {len(node.value)}."
         walker.error("value", "min-length", text, node.path)
     bindings.check_range(walker, node, element)
+
+
+def _check_bare(walker: Walker, node: Node, element: Element) -> None:
+    """Refuse extensions on a value that is fixed: it must be exactly that value, and a fixed value has none."""
+    if node.value is None or (isinstance(node.ext, dict) and "extension" in node.ext):
+        text = f"{element.id} must be {shown(element.fixed)} and nothing else, but has an extension."
+        walker.error("value", "fixed", text, node.path, "Take the extension away.")

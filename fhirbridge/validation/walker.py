@@ -7,9 +7,9 @@ from typing import Any
 
 from fhirbridge.errors import ProfileError
 from fhirbridge.validation import (
+    applied,
     bindings,
-    bundles,
-    contained,
+    by_type,
     extensions,
     invariants,
     slicing,
@@ -22,10 +22,9 @@ from fhirbridge.validation.outcome import Issue
 from fhirbridge.validation.primitives import PRIMITIVES, shown
 from fhirbridge.validation.references import Surroundings
 from fhirbridge.validation.terminology import Terminology
-from fhirbridge.validation.tree import STRUCTURES, Element, TypeRef
+from fhirbridge.validation.tree import Element, TypeRef
 
 MAX_DEPTH = 100
-BEST_PRACTICE = STRUCTURES + "elementdefinition-bestpractice"
 RESOURCES = frozenset({"Resource", "DomainResource"})
 
 
@@ -90,30 +89,9 @@ class Walker:
             return
         kept = self.around, self.profile, self.resource_node
         self.around, self.resource_node = around or self.around, node
-        contained.check(self, node)
-        if node.type == "Bundle":
-            bundles.check(self, node)
-        applied = False
-        everywhere = self.snapshots.definitions.everywhere(node.type)
-        for canonical in dict.fromkeys([*profiles, *self._meta_profiles(node), *everywhere]):
-            applied = self._profile(node, canonical) or applied
-        if not applied:
-            self.profile = STRUCTURES + node.type
-            tree = self.snapshots.type_tree(node.type)
-            if tree is not None:
-                self.against(node, tree)
-        if node.type == "StructureDefinition":
-            self._definition(node)
+        by_type.check(self, node)
+        applied.to_resource(self, node, profiles)
         self.around, self.profile, self.resource_node = kept
-
-    def _definition(self, node: Node) -> None:
-        """Refuse a StructureDefinition whose differential contradicts its base."""
-        try:
-            self.snapshots.check(node.value)
-        except ProfileError as error:
-            self.error("business-rule", "differential", str(error), f"{node.path}.differential")
-        except (AttributeError, KeyError, TypeError, ValueError, IndexError):
-            pass  # its bones are wrong, and that has been said
 
     def against(self, node: Node, tree: Element) -> None:
         """Check a node against the root of a type or profile."""
@@ -123,35 +101,6 @@ class Walker:
         self.properties(shaped, tree)
         self.constraints(shaped, tree.constraints)
         self.profile, self.element = kept
-
-    def _profile(self, node: Node, canonical: str) -> bool:
-        tree = self.snapshots.tree(canonical)
-        self.profile = canonical
-        if tree is None:
-            self.error(
-                "not-found",
-                "profile-unknown",
-                f"The profile {canonical} is not loaded, so it was not checked.",
-                node.path,
-                "Load the package that defines it.",
-                "warning",
-            )
-            return False
-        if tree.path not in (node.type, "Resource", "DomainResource"):
-            self.error(
-                "invalid",
-                "profile-type",
-                f"{canonical} is a profile on {tree.path}, but this is a {node.type}.",
-                node.path,
-            )
-            return False
-        self.against(node, tree)
-        return tree.path == node.type
-
-    def _meta_profiles(self, node: Node) -> list[str]:
-        meta = node.value.get("meta")
-        named = meta.get("profile") if isinstance(meta, dict) else None
-        return [p for p in named if isinstance(p, str)] if isinstance(named, list) else []
 
     def properties(self, node: Node, shape: Element) -> None:
         """Check the properties of an object, or of a primitive's ``_name`` sibling, one by one."""
@@ -241,9 +190,8 @@ class Walker:
             around = self.around.within(node.value)
         choice = ref.profiles if len(ref.profiles) > 1 else ()
         self.resource(node.value, node.path, () if choice else ref.profiles, around)
-        if choice and isinstance(node.value, dict) and not any(self.conforms(node, p) for p in choice):
-            text = f"{node.path} conforms to none of {', '.join(choice)}."
-            self.error("structure", "type-profile", text, node.path)
+        if choice and isinstance(node.value, dict):
+            applied.one_of(self, node, choice)
 
     def _complex(self, node: Node, element: Element, ref: TypeRef | None) -> bool:
         shape = self.model.shape(element, ref)
@@ -267,33 +215,10 @@ class Walker:
         ]
         self.constraints(shaped, {rule["key"]: rule for rule in rules}.values())
         if ref is not None:
-            self._type_profiles(shaped, ref, shape)
+            applied.to_value(self, shaped, ref, shape)
         if node.type == "Extension":
             extensions.check(self, shaped, element, shape)
         return True
-
-    def _type_profiles(self, node: Node, ref: TypeRef, shape: Element) -> None:
-        wanted = [p for p in ref.profiles if shape.home != p.partition("|")[0]]
-        if len(ref.profiles) == 1 and wanted:
-            tree = self.snapshots.tree(wanted[0])
-            if tree is None:
-                self.error(
-                    "not-found",
-                    "profile-unknown",
-                    f"The profile {wanted[0]} is not loaded, so it was not checked.",
-                    node.path,
-                    "Load the package that defines it.",
-                    "warning",
-                )
-            else:
-                self.against(node, tree)
-        elif len(ref.profiles) > 1 and not any(self.conforms(node, p) for p in ref.profiles):
-            self.error(
-                "structure",
-                "type-profile",
-                f"{node.path} conforms to none of {', '.join(ref.profiles)}.",
-                node.path,
-            )
 
     def constraints(self, node: Node, rules: Iterable[dict[str, Any]]) -> None:
         """Check the invariants that stand on a node."""
@@ -304,7 +229,7 @@ class Walker:
                 self.error("exception", rule["key"], f"{rule['key']} could not be evaluated: {error}", node.path)
                 continue
             if not passed:
-                severity = "information" if _is_best_practice(rule) else str(rule.get("severity", "error"))
+                severity = invariants.severity(rule)
                 kept, self.profile = self.profile, rule.get("source") or self.profile
                 self.error(
                     "invariant",
@@ -314,9 +239,3 @@ class Walker:
                     severity=severity,
                 )
                 self.profile = kept
-
-
-def _is_best_practice(rule: dict[str, Any]) -> bool:
-    """Whether a rule is advice (``dom-6``, a narrative for everything): told as information, as HAPI does."""
-    extensions = rule.get("extension", ())
-    return any(e.get("url") == BEST_PRACTICE and e.get("valueBoolean") is True for e in extensions)

@@ -10,7 +10,7 @@ import pytest
 
 from fhirbridge.errors import EXIT_DONE, EXIT_REFUSED, EXIT_UNUSABLE
 from tests.cli.conftest import Validate
-from tests.validation.building import OBSERVATION, PATIENT
+from tests.validation.building import OBSERVATION, PATIENT, element, profile
 
 WRONG = {**OBSERVATION, "status": "done", "note": [{"text": "x "}]}
 
@@ -126,5 +126,18 @@ def test_must_support_elements_that_were_never_there_are_listed(validate: Valida
 
 
 def test_what_a_terminal_would_obey_is_not_printed(validate: Validate) -> None:
-    Path("y.json").write_text(json.dumps({"resourceType": "Patient", "a\u001b[2Jb": 1}))
-    assert "\u001b" not in validate("y.json").stdout
+    Path("y.json").write_text(json.dumps({"resourceType": "Patient", "id": "\u001b[2Jc", "a\u001b[2Jb": 1}))
+    ran = validate("y.json")
+    assert "Patient/\ufffd[2Jc" in ran.stdout
+    assert "\u001b" not in ran.stdout
+
+
+def test_what_authors_of_profiles_should_mend_is_told_whatever_the_number_of_processes(validate: Validate) -> None:
+    unordered = profile("unordered", "Observation", element("Observation.note"), element("Observation.status"))
+    Path("own.json").write_text(json.dumps(unordered))
+    Path("x.json").write_text(json.dumps({**OBSERVATION, "meta": {"profile": [unordered["url"]]}}))
+    for jobs in ("1", "2"):
+        ran = validate("x.json", "--package", "own.json", "--jobs", jobs)
+        assert ran.exit_code == EXIT_DONE
+        assert f"note: {unordered['url']}: Observation.status stands after elements" in ran.stderr
+    assert "note:" not in validate("x.json", "--package", "own.json", "--errors-only").stderr

@@ -1,87 +1,134 @@
-"""Compares our verdicts with HAPI's; ``python -m tests.validation.differential`` says the figures."""
+"""Compares our verdicts with HAPI's; ``python -m tests.validation.differential SEED...`` says the figures."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from fhirbridge import fhirjson
 from fhirbridge.errors import Resource
 from fhirbridge.validation import Validator
 from tests.conftest import HapiValidator
+from tests.validation import exclusions
 from tests.validation.disagreements import NO_ANSWER, RULES, Complaint, Disagreement
 from tests.validation.mutations import mutations
 from tests.validation.specimens import SPECIMENS
 
 ROOT = Path(__file__).parents[2]
 PROFILES = ROOT / "profiles"
+SEED = "one"
+OWN, HL7 = 230, 110
+"""Mutations of each category, of our examples and of HL7's."""
 BATCH = 100
 """Resources in one Parameters: faster than one by one, and little is asked again where one stops HAPI's parser."""
 
 
-def own_cases() -> dict[str, Resource]:
-    """Our examples (valid and invalid), specimens, golden files, and the mutations of valid examples and specimens."""
-    valid = {f"example {path.stem}": path for path in sorted((PROFILES / "examples" / "valid").glob("*.json"))}
-    found = {name: fhirjson.loads(path.read_bytes()) for name, path in valid.items()}
-    found |= {f"specimen {name}": resource for name, resource in SPECIMENS.items()}
-    for name, resource in list(found.items()):
-        found.update(mutations(name, resource))
-    for path in sorted((ROOT / "tests" / "golden").glob("*.json")):
-        found[f"golden {path.stem}"] = fhirjson.loads(path.read_bytes())
-    for path in sorted((PROFILES / "examples" / "invalid").glob("*.json")):
-        if path.name != "index.json":
-            found[f"invalid example {path.stem}"] = fhirjson.loads(path.read_bytes())
-    return found
+class Case(NamedTuple):
+    """A resource to judge, and for a mutation what it was made of and how."""
+
+    resource: Resource
+    origin: Resource | None = None
+    category: str = ""
+    kind: str = ""
 
 
-def hl7_cases(shared: Path) -> dict[str, Resource]:
-    """HL7's R4 examples and their mutations."""
-    files = sorted((shared / "data" / "3_fhir" / "hl7_r4_examples").glob("*.json"))
-    found = {f"HL7 {path.stem}": fhirjson.loads(path.read_bytes()) for path in files}
-    for name, resource in list(found.items()):
-        found.update(mutations(name, resource))
-    return found
+def own_cases(seed: str = SEED, each: int = OWN) -> dict[str, Case]:
+    """Our examples (valid and invalid), specimens, golden files, and mutations of valid examples and specimens."""
+    examples = PROFILES / "examples"
+    origins = _read("example", (examples / "valid").glob("*.json"))
+    origins |= {f"specimen {name}": resource for name, resource in SPECIMENS.items()}
+    others = _read("golden", (ROOT / "tests" / "golden").glob("*.json"))
+    others |= _read("invalid example", (p for p in (examples / "invalid").glob("*.json") if p.name != "index.json"))
+    return {name: Case(case) for name, case in (origins | others).items()} | mutated(origins, seed, each)
+
+
+def hl7_cases(shared: Path, seed: str = SEED, each: int = HL7) -> dict[str, Case]:
+    """HL7's R4 examples and mutations of them."""
+    origins = _read("HL7", (shared / "data" / "3_fhir" / "hl7_r4_examples").glob("*.json"))
+    return {name: Case(case) for name, case in origins.items()} | mutated(origins, seed, each)
+
+
+def mutated(origins: Mapping[str, Resource], seed: str, each: int) -> dict[str, Case]:
+    """Mutations of resources, by a name that says of what and how."""
+    return {
+        found.name: Case(found.resource, origins[found.origin], found.category, found.kind)
+        for found in mutations(origins, seed, each)
+    }
+
+
+def _read(what: str, files: Iterable[Path]) -> dict[str, Resource]:
+    return {f"{what} {file.stem}": fhirjson.loads(file.read_bytes()) for file in sorted(files)}
 
 
 @dataclass
 class Comparison:
-    """How many cases agree; the others by the rule that explains them, and those that no rule explains."""
+    """The names of all cases, of those that agree, of those that the rules set apart, and of HAPI's crashes."""
 
-    cases: int = 0
-    agreed: int = 0
-    valid: int = 0
-    explained: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    unexplained: dict[str, object] = field(default_factory=dict)
+    cases: dict[str, Case] = field(default_factory=dict)
+    agreed: set[str] = field(default_factory=set)
+    valid: set[str] = field(default_factory=set)
+    terminology: set[str] = field(default_factory=set)
+    known: set[str] = field(default_factory=set)
+    crashed: set[str] = field(default_factory=set)
+    differing: dict[str, Disagreement] = field(default_factory=dict)
+    """What both say where they disagree, HAPI's crashes and the cases set apart among them."""
+
+    def __or__(self, other: Comparison) -> Comparison:
+        return Comparison(*(getattr(self, name) | getattr(other, name) for name in vars(self)))
 
     @property
-    def judged(self) -> int:
-        """Cases that HAPI can judge: all but those that a rule of exclusion takes out."""
-        return self.cases - sum(len(self.explained[rule.name]) for rule in RULES if rule.excluded)
+    def counted(self) -> set[str]:
+        """The cases that no rule sets apart and for which HAPI did not crash."""
+        return self.cases.keys() - self.terminology - self.known - self.crashed
+
+    def share(self, cases: set[str]) -> float:
+        """How many of some cases agree."""
+        return len(self.agreed & cases) / len(cases)
 
     @property
     def agreement(self) -> float:
-        return self.agreed / self.judged
+        return self.share(self.counted)
+
+    def explained(self) -> dict[str, list[str]]:
+        """The disagreements that count, by the rule that explains them; those without one under an empty name."""
+        found: dict[str, list[str]] = defaultdict(list)
+        for name, told in self.differing.items():
+            if name in self.counted:
+                resource = self.cases[name].resource
+                found[next((rule.name for rule in RULES if rule.explains(resource, *told)), "")].append(name)
+        return found
+
+    def unexplained(self) -> list[str]:
+        """The disagreements that no rule explains, each with what both say."""
+        return [f"{name}: {self.differing[name]}" for name in self.explained().get("", ())]
 
 
-def compare(validator: Validator, hapi: HapiValidator, cases: dict[str, Resource]) -> Comparison:
+def compare(validator: Validator, hapi: HapiValidator, cases: dict[str, Case], *, batched: bool = True) -> Comparison:
     """Ask both; HAPI in batches first, and one by one where a batch's answer is not ours."""
-    ours = {name: [i for i in validator.issues(case) if i.severity == "error"] for name, case in cases.items()}
-    theirs = _in_batches(hapi, cases)
-    again = {name: case for name, case in cases.items() if bool(theirs[name]) != bool(ours[name])}
-    theirs |= dict(zip(again, _one_by_one(hapi, again.values()), strict=True))
-    result = Comparison(len(cases))
+    resources = {name: case.resource for name, case in cases.items()}
+    result = Comparison(cases)
+    for name, case in cases.items():
+        if exclusions.terminology(validator, case.resource, case.origin):
+            result.terminology.add(name)
+        if exclusions.known_to_differ(validator, case.resource, case.origin):
+            result.known.add(name)
+    ours = {name: [i for i in validator.issues(case) if i.severity == "error"] for name, case in resources.items()}
+    theirs = _in_batches(hapi, resources) if batched else {}
+    again = [name for name in cases if name not in theirs or bool(theirs[name]) != bool(ours[name])]
+    theirs |= dict(zip(again, _one_by_one(hapi, (resources[name] for name in again)), strict=True))
     for name in cases:
-        found: Disagreement = (ours[name], theirs[name])
-        result.valid += not ours[name]
+        if not ours[name]:
+            result.valid.add(name)
+        if NO_ANSWER in theirs[name]:
+            result.crashed.add(name)
         if bool(ours[name]) == bool(theirs[name]) and NO_ANSWER not in theirs[name]:
-            result.agreed += 1
-        elif (rule := next((rule for rule in RULES if rule.explains(*found)), None)) is not None:
-            result.explained[rule.name].append(name)
+            result.agreed.add(name)
         else:
-            result.unexplained[name] = found
+            result.differing[name] = (ours[name], theirs[name])
     return result
 
 
@@ -132,27 +179,33 @@ def _complaints(outcome: Resource) -> Iterator[Complaint]:
 
 
 def summary(result: Comparison) -> str:
-    """Return the figures and how often each rule explained a case."""
-    counts = Counter({name: len(found) for name, found in result.explained.items()})
-    lines = [
-        f"{result.cases} cases, {result.valid} valid to us; HAPI can judge {result.judged}, "
-        f"agreed {result.agreed} = {result.agreement:.2%}; of all {result.agreed / result.cases:.2%}"
-    ]
-    lines += [f"{count:5} {name}" for name, count in counts.most_common() if count]
-    return "\n".join(lines + [f"UNEXPLAINED {name}: {found}" for name, found in result.unexplained.items()])
-
-
-def unexplained(result: Comparison) -> list[str]:
-    """Return the cases that no rule explains, each with what both say."""
-    return [f"{name}: {found}" for name, found in result.unexplained.items()]
+    """Return the figures: agreement with nothing apart, without (a), without (a) and (b); categories; rules."""
+    everything = set(result.cases)
+    answered = everything - result.crashed
+    told = [f"{len(everything)} cases, {len(result.valid)} valid to us; HAPI crashed on {len(result.crashed)}"]
+    for label, cases in {
+        "nothing apart": everything,
+        "without (a)": answered - result.terminology,
+        "without (a) and (b)": result.counted,
+    }.items():
+        told.append(f"{label:20} {len(result.agreed & cases):5} of {len(cases):5} = {result.share(cases):.2%}")
+    for category in dict.fromkeys(case.category for case in result.cases.values()):
+        cases = {name for name in result.counted if result.cases[name].category == category}
+        told.append(f"  {category or 'as they are':22} {len(cases):5} {result.share(cases):.2%}")
+    counts = Counter({name: len(found) for name, found in result.explained().items()})
+    told += [f"{count:5} {name or 'UNEXPLAINED'}" for name, count in counts.most_common()]
+    return "\n".join(told + result.unexplained())
 
 
 if __name__ == "__main__":
+    import sys
     from functools import partial
 
     from tests.conftest import SHARED
     from tests.real_servers import build_hapi, hapi_outcomes
 
-    everything = own_cases() | (hl7_cases(SHARED) if SHARED.is_dir() else {})
-    judge = partial(hapi_outcomes, build_hapi())
-    print(summary(compare(Validator.load([PROFILES]), judge, everything)))  # noqa: T201
+    judge, ours = partial(hapi_outcomes, build_hapi()), Validator.load([PROFILES])
+    for seed in sys.argv[1:] or [SEED]:
+        own = compare(ours, judge, own_cases(seed))
+        hl7 = compare(ours, judge, hl7_cases(SHARED, seed)) if SHARED.is_dir() else Comparison()
+        print(f"seed {seed}\n{summary(own | hl7)}")  # noqa: T201

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
+from fhirbridge.errors import Resource
 from fhirbridge.validation import Issue
 
 
@@ -22,45 +24,71 @@ Disagreement = tuple[list[Issue], list[Complaint]]
 
 
 class Rule(NamedTuple):
-    """Explains a case if every error of the one side that has errors is of its kind.
+    """Explains a case where only one side has errors, by the first that fits.
 
-    ``ours`` is a pattern for ``rule: text`` of our errors, ``theirs`` for ``message id: text`` of HAPI's.
-    ``excluded`` marks what HAPI cannot judge at all: such cases count neither for nor against.
+    ``ours`` is a pattern for ``rule location profile text`` of our errors, ``theirs`` for ``message id location text``
+    of HAPI's. Each error must fit it, or ``besides``, which follows from it; one at least must fit the first. ``case``
+    tells whether the resource has what the rule is about, where no error says it.
     """
 
     name: str
     ours: str = ""
     theirs: str = ""
-    excluded: bool = False
+    besides: str = ""
+    case: Callable[[Resource], bool] = lambda resource: True
 
-    def explains(self, ours: list[Issue], theirs: list[Complaint]) -> bool:
-        if NO_ANSWER in theirs:
-            return self.theirs == NO_ANSWER.message_id
-        if ours:
-            return bool(self.ours) and all(re.match(self.ours, f"{i.rule}: {i.text}", re.DOTALL) for i in ours)
-        return bool(self.theirs) and all(re.match(self.theirs, f"{c.message_id}: {c.text}", re.DOTALL) for c in theirs)
+    def explains(self, resource: Resource, ours: list[Issue], theirs: list[Complaint]) -> bool:
+        """Tell whether the errors of the one side are all of this rule's kind."""
+        told = [f"{i.rule} {i.path} {i.profile} {i.text}" for i in ours]
+        wanted = self.ours
+        if not ours:
+            told, wanted = [f"{c.message_id} {c.place} {c.text}" for c in theirs], self.theirs
+        fits = [re.match(wanted, text, re.DOTALL) is not None for text in told] if wanted else []
+        follows = [bool(self.besides) and re.match(self.besides, text, re.DOTALL) is not None for text in told]
+        return any(fits) and all(map(max, fits, follows)) and self.case(resource)
 
 
-TRIMMED = "uri|code|date|dateTime|instant|time"
-CONTROL = r".*\\x[01][0-9a-f]"
+def has_text_after_the_div(resource: Resource) -> bool:
+    return any(re.search(r"</div>[^>]*[^>\s][^>]*$", text) for text in _texts(resource, "div"))
+
+
+def has_space_in_base64(resource: Resource) -> bool:
+    return any(re.search(r"\s", text) for text in _texts(resource, "data"))
+
+
+def _texts(value: Any, name: str) -> Iterator[str]:
+    """Yield the texts of all properties of a name."""
+    if isinstance(value, dict) and isinstance(value.get(name), str):
+        yield value[name]
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _texts(inner, name)
+
+
 RULES = [
-    Rule("no answer", theirs=NO_ANSWER.message_id, excluded=True),
-    Rule("type of a target that is not at hand", ours="reference-target: ", excluded=True),
-    Rule("terminology that HAPI lacks", ours="binding: .*(mimetypes|languages|currencies)", excluded=True),
     Rule(
-        "control characters", ours=rf"(type-(string|uri|code|xhtml|markdown)|reference-format|code-unknown): {CONTROL}"
+        "control characters", ours=r"(type-\w+|reference-format) .*\\x[01][0-9a-f]", besides="(txt-[12]|code-unknown) "
     ),
-    Rule("relative system of a bound concept", ours="cod-system: "),
-    Rule("white space for a value", ours=rf"(type-({TRIMMED})|reference-format): .*'( |\\t)'|(cod|ide|qty)-system: "),
     Rule(
-        "empty lists of primitives", ours=r"array: \S*\.(profile|given|\w*[cC]anonical|subjectType) is an empty array"
+        "white space for a value",
+        ours=r"type-(id|uri|url|canonical|code|date|dateTime|instant|time|uuid|base64Binary) .*: '[ ]+' is not",
+        besides="((cod|ide|qty)-system|ide-value|qty-unit|reference-format) ",
     ),
-    Rule("short OIDs", theirs="Type_Specific_Checks_DT_OID_Valid: "),
-    Rule("profile that is not loaded", theirs="Validation_VAL_Profile_Unknown: ", excluded=True),
-    Rule("system without a code", theirs="Terminology_PassThrough_TX_Message: Unknown code '.*#null'"),
-    Rule("units in ranges", theirs=r".*#rng-2: .*HAPI-0676"),
-    Rule("units of durations", ours="(qty-unit|drt-1): "),
-    Rule("systems that look like another", ours="code-unknown: .* is no code system; the one meant is"),
-    Rule("text outside of the div", ours="txt-[12]: "),
+    Rule("white space for a reference", ours=r"reference-format .*'[ ]+' is no"),
+    Rule("relative system of a bound code", ours=r"cod-system \S+\.(coding|security)\[\d+\] "),
+    Rule(
+        "empty lists of primitives",
+        ours=r"array \S+ \S* ?\S+\.(profile|given|line|\w*[cC]anonical|subjectType) is an empty",
+    ),
+    Rule("text behind the div", ours="txt-[12] ", case=has_text_after_the_div),
+    Rule("units of ages and durations", ours=r"qty-unit \S+ \S+/(Age|Duration|Distance) "),
+    Rule("units in ranges", ours="rng-2 ", theirs=r"\S*#rng-2 .*HAPI-0676"),
+    Rule("systems that look like another", ours="code-unknown .* is no code system; the one meant is"),
+    Rule("white space in an attachment", theirs=".*ATT_B64_DECODE_FAIL ", case=has_space_in_base64),
+    Rule("an attachment's size that has only an extension", theirs=".*ATT_SIZE_INVALID .* Size null "),
+    Rule("short OIDs", theirs="Type_Specific_Checks_DT_OID_Valid "),
+    Rule("profile that is not loaded", theirs="Validation_VAL_Profile_Unknown "),
+    Rule("a code that has only an extension", theirs="Terminology_PassThrough_TX_Message .* Unknown code '.*#null'"),
+    Rule("references of an entry without a fullUrl", theirs="Bundle_BUNDLE_Entry_NoFullUrl "),
+    Rule("references of a document to no type of R4", ours=r"entry-missing \S+  Foo/1 "),
 ]
 """The first that explains a case counts."""

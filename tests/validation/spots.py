@@ -30,7 +30,8 @@ class Spot(NamedTuple):
         self.holder[self.key] = value
 
 
-Pick = Callable[[Any], Any]
+Kind = Callable[[Resource, random.Random], bool]
+"""Changes a resource in place, at a place chosen at random, and tells whether there was one."""
 
 
 def spots(value: Any, name: str = "") -> Iterator[Spot]:
@@ -42,7 +43,7 @@ def spots(value: Any, name: str = "") -> Iterator[Spot]:
             yield from spots(spot.value, spot.name)
 
 
-def where(fits: Callable[[Spot], bool], change: Callable[[Spot, random.Random], Any]) -> Callable[..., bool]:
+def where(fits: Callable[[Spot], bool], change: Callable[[Spot, random.Random], Any]) -> Kind:
     """Make a kind of mutation: change one of the spots that fit."""
 
     def run(resource: Resource, rng: random.Random) -> bool:
@@ -158,7 +159,7 @@ def exchange(resource: Resource, rng: random.Random) -> bool:
     return bool(found)
 
 
-def at_root(*changes: Callable[[Resource], Any]) -> Callable[..., bool]:
+def at_root(*changes: Callable[[Resource], Any]) -> Kind:
     def run(resource: Resource, rng: random.Random) -> bool:
         rng.choice(changes)(resource)
         return True

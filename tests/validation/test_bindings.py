@@ -11,6 +11,7 @@ from tests.validation.building import CODES, OBSERVATION, PATIENT, SITE, by, con
 from tests.validation.conftest import Judge, errors
 
 WARM = SITE + "ValueSet/warm"
+ABSENT = {"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "unknown"}
 ALL: Resource = {
     "resourceType": "ValueSet",
     "url": SITE + "ValueSet/all",
@@ -99,3 +100,27 @@ def test_a_differential_may_repeat_the_type_of_a_url_or_an_id(judge: Judge) -> N
                                                   type=[{"code": "uri"}]))  # fmt: skip
     extension = {"url": typed["url"], "valueString": "x"}
     assert not errors(judge({**PATIENT, "extension": [extension]}, also=(typed,)))
+
+
+@pytest.mark.parametrize(
+    ("coding", "fine"),
+    [
+        ({"system": CODES}, False),
+        ({"system": CODES, "display": "Red"}, False),
+        ({"system": SITE + "CodeSystem/unknown"}, True),
+        ({"system": CODES, "_code": {"extension": [ABSENT]}}, True),
+        ({"display": "Red"}, True),
+    ],
+)
+def test_a_concept_names_no_loaded_code_system_without_a_code(judge: Judge, coding: dict[str, Any], fine: bool) -> None:
+    found = errors(judge({**OBSERVATION, "method": {"coding": [concept("red")["coding"][0], coding]}}))
+    assert found == (set() if fine else {("code-unknown", "Observation.method.coding[1]")})
+
+
+@pytest.mark.parametrize(("ext", "fine"), [({"id": "a"}, True), ({"extension": [ABSENT]}, False)])
+def test_a_fixed_value_has_no_extension(judge: Judge, ext: dict[str, Any], fine: bool) -> None:
+    fixed = profile("fixed", "Observation", element("Observation.status", fixedCode="final"))
+    found = errors(judge({**OBSERVATION, "status": "final", "_status": ext}, fixed))
+    assert found == (set() if fine else {("fixed", "Observation.status")})
+    alone = {key: value for key, value in OBSERVATION.items() if key != "status"}
+    assert ("fixed", "Observation.status") in errors(judge({**alone, "_status": {"extension": [ABSENT]}}, fixed))

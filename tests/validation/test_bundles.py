@@ -123,3 +123,29 @@ def test_a_relative_reference_means_the_server_its_entry_lives_on(
     told = {"resource": observation} | ({"fullUrl": from_} if from_ else {})
     around = surroundings(bundle("collection", entry(patient), told)).within(observation)
     assert (around.resolve(reference) is patient) is found
+
+
+@pytest.mark.parametrize(
+    ("reference", "kind", "fine"),
+    [
+        ("Patient/p1", "collection", True),
+        ("Patient/p1/_history/1", "collection", True),
+        ("https://example.org/elsewhere", "collection", True),
+        ("urn:oid:1.2.3.4", "collection", True),
+        ("p1", "collection", False),
+        ("/Patient/p1", "collection", False),
+        ("p1", "transaction", False),
+        ("Patient?identifier=x", "collection", False),
+        ("Patient?identifier=x", "transaction", True),
+        ("Patient?identifier=x", "batch", True),
+    ],
+)
+def test_a_reference_in_a_bundle_says_type_and_id_or_what_a_server_is_to_search(
+    plain: Validator, reference: str, kind: str, fine: bool
+) -> None:
+    referring = {**OBSERVATION, "subject": {"reference": reference}}
+    request = {"request": {"method": "PUT", "url": "Observation/o1"}} if kind != "collection" else {}
+    found = rules(plain, bundle(kind, entry(referring, **request)))
+    place = "Bundle.entry[0].resource.subject.reference"
+    assert found == (set() if fine else {("reference-format", place)})
+    assert rules(plain, referring) == set()

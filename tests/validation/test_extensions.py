@@ -89,3 +89,9 @@ def test_r4_may_use_its_own_extensions_as_it_does(judge: Judge) -> None:
     code_system = {"resourceType": "CodeSystem", "status": "draft", "content": "not-present"}
     assert not errors(judge({**code_system, "extension": [{**version, "valueCode": "4.0.0"}]}))
     assert errors(judge({**OBSERVATION, "code": {"text": "x", "extension": [{**version, "valueCode": "4.0.0"}]}}))
+
+
+@pytest.mark.parametrize("rest", [{"valueString": "x"}, {"extension": [{"url": "a", "valueString": "x"}]}])
+def test_an_extension_cannot_stand_for_the_url_of_another(judge: Judge, rest: dict[str, Any]) -> None:
+    unnamed = {"_url": {"extension": [{"url": URL + "why", "valueString": "x"}]}, **rest}
+    assert errors(judge({**PATIENT, "extension": [unnamed]})) == {("extension-url", "Patient.extension[0].url")}

@@ -226,3 +226,9 @@ def test_every_invariant_that_r4_publishes_can_be_compiled(plain: Validator) -> 
         compiled(mended(expression))
     assert published >= MENDED.keys()
     assert published >= HOT.keys() - stated.RUN.keys()
+
+
+@pytest.mark.parametrize("expression", ["value > 2.4 'mg'", "value.value < 2.6", "value = 2.5 'mg'"])
+def test_a_float_in_a_caller_s_own_dict_counts_as_it_is_written(plain: Validator, expression: str) -> None:
+    node, walker = start(plain, {**OBSERVATION, "valueQuantity": {**OBSERVATION["valueQuantity"], "value": 2.5}})
+    assert holds(expression, node, walker)

@@ -7,10 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +23,7 @@ from fhirbridge.validation.accepted import Accepted
 from fhirbridge.validation.mustsupport import MustSupport
 from fhirbridge.validation.reading import Text
 from fhirbridge.validation.report import Asked
-from tests.validation.building import COLOURS, OBSERVATION, UNLISTED, WARM, element, profile
+from tests.validation.building import COLOURS, OBSERVATION, PATIENT, UNLISTED, WARM, element, profile
 
 NOTED = profile("noted", "Observation", element("Observation.note", mustSupport=True, max="1"))
 NOTED["differential"]["element"].append(element("Observation.method", mustSupport=True))
@@ -138,16 +140,70 @@ def test_an_interrupt_ends_all_processes_without_a_word_from_them(tmp_path: Path
             child.stdin.flush()
         assert child.stdout.readline() == b"1\n", child.stderr.read()
         os.killpg(child.pid, signal.SIGINT)
-        out, err = child.communicate()
+        out, err = child.communicate(timeout=300)  # ends when none of its processes holds the streams any more
     assert out.endswith(b"interrupted\n")
     assert err == b""
-    while _is_there(child.pid):  # Python's own tracker of shared memory ends a moment later
-        time.sleep(0.05)
 
 
-def _is_there(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
+class Interrupting:
+    """Stands for loading a validator, and has Ctrl-C come while a process that shall do it is being begun."""
+
+    def __init__(self, mark: Path, ready: threading.Event, done: threading.Event) -> None:
+        self.mark, self.ready, self.done = mark, ready, done
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        self.ready.set()
+        self.done.wait()
+        return Path.touch, (self.mark,)
+
+
+def test_a_process_that_is_being_begun_is_begun_before_an_interrupt_is_heard(
+    validator: Validator, tmp_path: Path
+) -> None:
+    ready, done, mark = threading.Event(), threading.Event(), tmp_path / "begun"
+
+    def interrupt() -> None:
+        """Do what the kernel may: hand the signal to a thread that does not block it, like a progress bar's."""
+        ready.wait()
+        signal.raise_signal(signal.SIGINT)
+        done.set()
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    begun = Validator(validator.definitions)
+    begun.reload = Interrupting(mark, ready, done)  # type: ignore[assignment]
+    with pytest.raises(KeyboardInterrupt):
+        list(parallel.judged(begun, [Text("a", 1, b"{}")], Asked(), 2))
+    thread.join()
+    assert mark.exists()
+
+
+def test_an_interrupt_is_heard_while_results_are_awaited(validator: Validator) -> None:
+    future: Future[parallel.Judged] = Future()
+    timer = threading.Timer(0.05, signal.raise_signal, [signal.SIGINT])
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        parallel._awaited(future)
+    timer.join()
+
+
+def test_problems_of_profiles_are_told_whichever_process_met_them(compiled: Path, tmp_path: Path) -> None:
+    rule = {"key": "x-1", "severity": "error", "human": "any", "expression": "nte.empty()"}
+    first = profile("first", "Observation", element("Observation.note"), element("Observation.status"))
+    second = profile("second", "Patient", element("Patient", constraint=[rule]))
+    lines = [{**OBSERVATION, "meta": {"profile": [first["url"]]}}] * 300 + [PATIENT] * 300
+    lines[450] = {**PATIENT, "meta": {"profile": [second["url"]]}}
+    lines[550] = profile("third", "Observation", element("Observation.note"), element("Observation.status"))
+    file = tmp_path / "many.ndjson"
+    file.write_bytes(b"\n".join(fhirjson.dumps(line) for line in lines))
+    found = []
+    for jobs in (1, 2):
+        validator = Validator.load([first, second], cache=compiled)
+        list(parallel.validate_paths(validator, [file], jobs=jobs))
+        found.append(validator.problems)
+    assert found[1] == found[0]
+    assert [one["name"] for one in (first, second, lines[550]) for told in found[0] if told.startswith(one["url"])] == [
+        "first",
+        "second",
+        "third",
+    ]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import random
 import sys
+import tarfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -49,6 +51,44 @@ def test_a_compressed_file_that_is_cut_short_says_so(plain: Validator, tmp_path:
     *_, cut, none = run(plain, tmp_path)
     assert "b.ndjson.gz: not a whole gzip file" in str(cut.error)
     assert "c.json.gz: not a whole gzip file" in str(none.error)
+
+
+def pack(file: Path, **members: bytes) -> None:
+    with tarfile.open(file, "w:gz") as archive:
+        for name, content in members.items():
+            about = tarfile.TarInfo("package/" + name.replace("_", "."))
+            about.size = len(content)
+            archive.addfile(about, io.BytesIO(content))
+
+
+def test_a_package_is_read_without_being_unpacked(plain: Validator, tmp_path: Path) -> None:
+    two = fhirjson.dumps(PATIENT) + b"\n{\n"
+    pack(tmp_path / "p.tgz", package_json=b"{}", a_json=fhirjson.dumps(OBSERVATION), b_ndjson=two, readme_md=b"hi")
+    found = run(plain, tmp_path / "p.tgz")
+    assert [(o.place.removeprefix(f"{tmp_path}/"), o.is_valid) for o in found] == [
+        ("p.tgz/package/a.json", True),
+        ("p.tgz/package/b.ndjson:1", True),
+        ("p.tgz/package/b.ndjson:2", False),
+    ]
+    assert str(found[-1].error).startswith(f"{tmp_path}/p.tgz/package/b.ndjson:2: not JSON")
+
+
+def test_a_package_that_is_cut_short_or_holds_nothing_says_so(plain: Validator, tmp_path: Path) -> None:
+    noise = random.Random(1).randbytes(50_000).hex()
+    pack(tmp_path / "p.tgz", a_json=fhirjson.dumps(PATIENT), b_json=fhirjson.dumps({**PATIENT, "id": noise}))
+    (tmp_path / "cut.tgz").write_bytes((tmp_path / "p.tgz").read_bytes()[:20_000])
+    (tmp_path / "none.tgz").write_bytes(b"{}")
+    pack(tmp_path / "bare.tgz", readme_md=b"hi")
+    whole, cut, none, bare = run(plain, *(tmp_path / name for name in ("cut.tgz", "none.tgz", "bare.tgz")))
+    assert whole.is_valid
+    assert "cut.tgz: not a whole" in str(cut.error)
+    assert "none.tgz: not a whole" in str(none.error)
+    assert "bare.tgz: the package holds no .json" in str(bare.error)
+
+
+def test_nothing_on_standard_input_says_so(plain: Validator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO()))
+    assert "nothing came on standard input" in str(run(plain, "-")[0].error)
 
 
 @pytest.mark.parametrize(

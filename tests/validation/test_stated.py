@@ -172,3 +172,16 @@ def test_a_guide_may_ask_a_profile_of_every_resource_of_a_type(judge: Judge) -> 
     everyone = profile("everyone", "Patient", element("Patient.name", min=1))
     assert errors(judge(PATIENT, also=(GUIDE, everyone))) == {("min", "Patient.name")}
     assert not errors(judge(OBSERVATION, also=(GUIDE, everyone)))
+
+
+@pytest.mark.parametrize("data", ["YQ==é", "YQ=\u200b", "Y"])
+def test_an_attachment_s_size_is_not_asked_of_what_is_no_base64(judge: Judge, data: str) -> None:
+    assert errors(judge(_photo(data=data, size=1))) == {("type-base64Binary", "Patient.photo[0].data")}
+
+
+@pytest.mark.parametrize("wrong", [["1"], {"value": "1"}, 1])
+def test_a_questionnaire_s_links_are_compared_even_where_they_are_no_text(judge: Judge, wrong: object) -> None:
+    when = [{"question": wrong, "operator": "exists", "answerBoolean": True}]
+    items = [{"linkId": wrong, "type": "string"}, {"linkId": "2", "type": "string", "enableWhen": when}]
+    found = errors(judge({"resourceType": "Questionnaire", "status": "draft", "item": items}))
+    assert {"Questionnaire.item[0].linkId", "Questionnaire.item[1].enableWhen[0].question"} <= {p for _, p in found}

@@ -38,12 +38,12 @@ _ORDERED = frozenset(["first", "last", "tail", "skip", "take"])
 _UNORDERED = frozenset(["children", "descendants"])
 
 
-def check(expression: str, model: Model, start: Element) -> None:
-    """Raise ProfileError where an expression started at an element cannot mean anything.
+def check(expression: str, model: Model, *starts: Element) -> None:
+    """Raise ProfileError where an expression started at an element, any of several, cannot mean anything.
 
-    ``start`` is the root of a type or a profile, or an element within whose properties the expression names.
+    A start is the root of a type or a profile, or an element within whose properties the expression names.
     """
-    _check(expression, model, (Kind(start.path.rpartition(".")[2], start),))
+    _check(expression, model, tuple(Kind(start.path.rpartition(".")[2], start) for start in starts))
 
 
 def problems(model: Model, structure: Resource) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from decimal import Decimal
+from math import isfinite
 from typing import Any
 
 from fhirbridge import fhirjson
@@ -51,15 +52,18 @@ def value_of(item: Any) -> Any:
     if kind == "time" and isinstance(value, str):
         return temporal.parse(value, time=True) or value
     if item.is_primitive:
-        return value if isinstance(value, (str, int, Decimal, float)) else item
-    if (
-        kind in QUANTITIES
-        and isinstance(value, dict)
-        and isinstance(value.get("value"), (int, Decimal))
-        and "comparator" not in value
-    ):
-        return Quantity(Decimal(value["value"]), str(value.get("code") or value.get("unit") or "1"))
+        told = _exact(value)
+        return told if isinstance(told, (str, int, Decimal)) else item
+    if kind in QUANTITIES and isinstance(value, dict) and "comparator" not in value:
+        amount = _exact(value.get("value"))
+        if isinstance(amount, (int, Decimal)):
+            return Quantity(Decimal(amount), str(value.get("code") or value.get("unit") or "1"))
     return item
+
+
+def _exact(value: Any) -> Any:
+    """Read a float, which only a caller's own dict can hold, as the decimal that it is written as."""
+    return Decimal(str(value)) if value.__class__ is float and isfinite(value) else value
 
 
 def single(items: Items) -> Any:

@@ -2,16 +2,19 @@
 # make test    every test this machine can run                   make test TESTS='tests/records -k enum'
 # make lint    style, types, import contracts
 # make bench   what each step costs, as shares of one run; validation beside other validators
+# make storm   pushers killed under faults, two at a time      make storm STORM='--subjects 40 --server hapi'
 # make clean   takes away what the others made
 
 PYTHON ?= python3
 SUBJECTS ?= 332
 TESTS ?=
+WORKERS ?= auto
+STORM ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench storm clean
 .DEFAULT_GOAL := help
 
 help:
@@ -36,7 +39,7 @@ demo: $(VENV)/demo.stamp
 
 test: $(VENV)/test.stamp
 	@$(BIN)/fhirbridge definitions install
-	@$(BIN)/python -m pytest $(TESTS)
+	@$(BIN)/python -m pytest $(if $(TESTS),$(TESTS),-n $(WORKERS) --dist loadgroup)
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
@@ -48,6 +51,11 @@ bench: $(VENV)/test.stamp
 	@$(BIN)/fhirbridge definitions install
 	@$(BIN)/python benchmarks/pipeline.py
 	@$(BIN)/python benchmarks/validation.py
+	@$(BIN)/python benchmarks/push.py
+
+storm: $(VENV)/test.stamp
+	@$(BIN)/fhirbridge definitions install
+	@$(BIN)/python -m tests.storm $(STORM)
 
 clean:
 	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache tests/hapi/target

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
-from pydantic import Field, HttpUrl, ValidationError
+from pydantic import Field, HttpUrl, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from fhirbridge.errors import ConfigurationError
@@ -21,12 +21,56 @@ class Settings(BaseSettings):
     _file: ClassVar[Path | None] = None
 
     study: str = Field("nct07120750", description="name of a shipped study file, or the path of one")
-    database: str = Field("sqlite:///fhirbridge.db", description="SQLAlchemy URL of the store: SQLite or PostgreSQL")
+    database: str = Field(
+        "sqlite:///fhirbridge.db", repr=False, description="SQLAlchemy URL of the store: SQLite or PostgreSQL"
+    )
     pseudonym_key: Path = Field(Path("fhirbridge.key"), description="file with the key that pseudonyms are made with")
     hospital: HttpUrl | None = Field(None, description="base URL of the hospital's FHIR R4 server")
     hospital_timeout: float = Field(60.0, gt=0, description="seconds to wait for an answer of the hospital's server")
     hospital_connections: int = Field(2, ge=1, le=32, description="requests to the hospital's server at a time")
-    hospital_bundle_entries: int = Field(100, ge=1, le=5000, description="most entries in one transaction")
+    hospital_bundle_entries: int = Field(100, ge=1, le=5000, description="most entries in one Bundle")
+    hospital_bundle_bytes: int = Field(2_000_000, ge=10_000, description="most bytes in one Bundle")
+    hospital_conditional_entries: int | None = Field(
+        None,
+        ge=1,
+        description="most entries in a Bundle with a conditional one; unset means what is known of the server",
+    )
+    hospital_mode: Literal["transaction", "batch", "single"] | None = Field(
+        None, description="how resources travel; unset means what the CapabilityStatement offers"
+    )
+    hospital_strategies: dict[str, Literal["update", "conditional-create", "conditional-update", "search", "find"]] = (
+        Field({}, description="how a type is written, by type; unset means what the CapabilityStatement offers")
+    )
+    hospital_attempts: int = Field(
+        5, ge=1, description="runs in which one resource may fail by itself before it is parked"
+    )
+    hospital_rest_after: int = Field(3, ge=1, description="failures of the server in a row until it is left alone")
+    hospital_rest_first: float = Field(30.0, ge=0, description="seconds it is left alone then; doubled each time")
+    hospital_rest_longest: float = Field(900.0, ge=0, description="most seconds it is left alone")
+    withdrawal: Literal["stop", "retract", "delete"] = Field(
+        "stop", description="what becomes, at the hospital, of the resources of a subject who withdrew"
+    )
+    hospital_auth: Literal["none", "basic", "bearer", "client-credentials", "smart"] = Field(
+        "none", description="how to prove to the hospital's server who we are"
+    )
+    hospital_username: str | None = Field(None, description="name for basic authentication")
+    hospital_password: SecretStr | None = Field(None, description="password for basic authentication")
+    hospital_password_file: Path | None = Field(None, description="file with that password")
+    hospital_token_file: Path | None = Field(None, description="file with a bearer token; read again when it changes")
+    hospital_client_id: str | None = Field(None, description="id under which the token endpoint knows us")
+    hospital_client_secret: SecretStr | None = Field(None, description="secret for client-credentials")
+    hospital_client_secret_file: Path | None = Field(None, description="file with that secret")
+    hospital_client_secret_method: Literal["basic", "post"] | None = Field(
+        None, description="send the secret in the header or in the form; unset means what the server lists, else basic"
+    )
+    hospital_private_key: Path | None = Field(None, description="PEM, JWK or JWKS file with the key for smart")
+    hospital_key_id: str | None = Field(None, description="key id the server knows; unset: the JWK's, else RFC 7638")
+    hospital_scopes: str | None = Field(None, description="scopes to ask for; unset means what the study's types need")
+    hospital_token_url: str | None = Field(None, description="token endpoint; unset means the one the server names")
+    hospital_ca: Path | None = Field(None, description="PEM file of the authorities trusted instead of the usual ones")
+    hospital_certificate: Path | None = Field(None, description="PEM file with our certificate for mutual TLS")
+    hospital_certificate_key: Path | None = Field(None, description="PEM file with its key, if in another file")
+    hospital_proxy: SecretStr | None = Field(None, description="URL of a proxy; unset means what the environment says")
     definitions: Path | None = Field(
         None, description="folder or .tgz with hl7.fhir.r4.core 4.0.1; unset means the shared FHIR package cache"
     )
@@ -34,6 +78,31 @@ class Settings(BaseSettings):
         (), description="further FHIR packages to validate against: folders, .tgz or files, beside the shipped one"
     )
     accepted: Path | None = Field(None, description="TOML or JSON file of findings that are accepted for a time")
+    schedule_ingest: str = Field("off", description="when to load what lies in the inbox: a cron expression, or off")
+    schedule_push: str = Field("*/5 * * * *", description="when to push: a cron expression, or off")
+    schedule_reconcile: str = Field("17 3 * * *", description="when to reconcile: a cron expression, or off")
+    inbox: Path | None = Field(None, description="folder where files of records are dropped to be loaded")
+    inbox_quiet: float = Field(10.0, ge=0, description="seconds without a change after which a delivery is complete")
+    worker_dead_after: float = Field(
+        60.0, ge=1, description="seconds without a heartbeat after which a worker is taken for dead"
+    )
+
+    log_format: Literal["console", "json"] = Field("console", description="log lines as text or as JSON")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
+    log_file: Path | None = Field(None, description="file that log lines are appended to; unset means standard error")
+    metrics: bool = Field(False, description="whether the API answers /metrics")
+    metrics_port: int | None = Field(None, ge=0, le=65535, description="port where run and worker serve metrics")
+    metrics_address: str = Field("127.0.0.1", description="address that metrics_port is opened on")
+    notify_webhook: SecretStr | None = Field(None, description="URL that notifications are POSTed to")
+    notify_webhook_secret: Path | None = Field(None, description="file with the key that notifications are signed with")
+    notify_mail_to: tuple[str, ...] = Field((), description="addresses that notifications are mailed to")
+    notify_mail_from: str = Field("fhirbridge@localhost", description="address that they are mailed from")
+    notify_mail_host: str = Field("localhost", description="the mail server (SMTP)")
+    notify_mail_port: int = Field(587, ge=1, le=65535, description="its port")
+    notify_mail_security: Literal["starttls", "ssl", "none"] = Field("starttls", description="how it is spoken to")
+    notify_mail_login: Path | None = Field(None, description="file with user and password for it, on two lines")
+    notify_ca: Path | None = Field(None, description="file of certificates that webhook and mail server are trusted by")
+    notify_reminder: float = Field(24.0, ge=0, description="hours after which a failure is told again; 0 for never")
 
     @classmethod
     def settings_customise_sources(

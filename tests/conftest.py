@@ -37,6 +37,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     _need(item, "shared", _shared_missing, "FHIRBRIDGE_REQUIRE_SHARED")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together, in one process, the tests that share an expensive server, and else those of one file."""
+    for item in items:
+        group = "hapi" if item.get_closest_marker("hapi") else item.path.name
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None, None, None]:
     """Say in the last lines, after everything that pytest says, which kinds of test did not run, and why."""

@@ -20,7 +20,16 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'store.db'}"
         return
-    server = request.getfixturevalue("postgresql_server")
+    yield from _schema(request.getfixturevalue("postgresql_server"))
+
+
+@pytest.fixture
+def postgresql_schema(postgresql_server: str) -> Iterator[str]:
+    """Give the URL of an empty PostgreSQL database; for tests marked ``postgresql``."""
+    yield from _schema(postgresql_server)
+
+
+def _schema(server: str) -> Iterator[str]:
     schema = f"test_{secrets.token_hex(6)}"
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"CREATE SCHEMA {schema}")

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 
 from fhirbridge import study
+from fhirbridge.automation.facts import EVENTS
+from fhirbridge.cli.main import app
 from fhirbridge.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -23,6 +28,27 @@ def test_every_setting_is_documented(name: str) -> None:
 def test_every_documented_setting_exists() -> None:
     table = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^\| `(\w+)` \|", table, re.M)) == set(Settings.model_fields)
+
+
+def _commands(group: Any, name: str) -> Iterator[str]:
+    for command, found in getattr(group, "commands", {}).items():
+        yield from _commands(found, f"{name} {command}")
+    if not hasattr(group, "commands"):
+        yield name
+
+
+def test_every_command_is_documented_and_every_documented_one_exists() -> None:
+    table = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(fhirbridge [a-z ]+)` \|", table, re.M)) == set(
+        _commands(get_command(app), "fhirbridge")
+    )
+
+
+def test_every_event_of_the_log_is_noted_somewhere() -> None:
+    code = "".join(
+        file.read_text(encoding="utf-8") for file in (ROOT / "fhirbridge").rglob("*.py") if file.name != "facts.py"
+    )
+    assert [event for event in EVENTS if f'"{event}"' not in code] == []
 
 
 @pytest.mark.parametrize(

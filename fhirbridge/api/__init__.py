@@ -3,39 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
-import fhirbridge
 from fhirbridge import fhirjson
+from fhirbridge.api.health import Metrics, Standing, health
 from fhirbridge.errors import FhirbridgeError, Resource
 from fhirbridge.store import Store
 
 FHIR_JSON = "application/fhir+json"
 
 
-def create_app(open_store: Callable[[], Store]) -> Flask:
+def create_app(
+    open_store: Callable[[], Store], *, standing: Standing | None = None, metrics: Metrics | None = None
+) -> Flask:
     """Return the WSGI application; ``open_store`` is called at the first request that needs the store.
 
-    ``/health/live`` answers 200 while the process runs; ``/health/ready`` answers 200 when the store can be read
-    and 503 otherwise. Every error, an unknown route included, is an OperationOutcome.
+    ``standing`` and ``metrics`` add what ``health`` says. Every error, an unknown route included, is an
+    OperationOutcome.
     """
     app = Flask("fhirbridge")
-    opened: list[Store] = []
-
-    @app.get("/health/live")
-    def live() -> Response:
-        return _answer(
-            {"status": "ok", "software": "fhirbridge", "version": fhirbridge.__version__}, "application/json"
-        )
-
-    @app.get("/health/ready")
-    def ready() -> Response:
-        if not opened:
-            opened.append(open_store())
-        studies = opened[0].studies()
-        return _answer({"status": "ok", "studies": sorted(studies)}, "application/json")
+    app.register_blueprint(health(cache(open_store), standing, metrics))
 
     @app.errorhandler(FhirbridgeError)
     def refused(error: FhirbridgeError) -> Response:

@@ -11,6 +11,7 @@ import typer
 
 import fhirbridge
 from fhirbridge import settings
+from fhirbridge.automation import logs
 from fhirbridge.cli.console import told
 from fhirbridge.cli.workplace import Workplace
 
@@ -53,10 +54,15 @@ def root(
 
 
 @contextmanager
-def working(context: typer.Context, as_json: bool = False, **given: object) -> Iterator[Workplace]:
-    """Open the workplace of the settings for one command; ``given`` are the command's own options."""
-    with told(as_json):
-        place = Workplace(settings.read(context.obj, **given))
+def working(
+    context: typer.Context, as_json: bool = False, *, service: bool = False, **given: object
+) -> Iterator[Workplace]:
+    """Open the workplace of the settings for one command; ``given`` are the command's own options.
+
+    A ``service`` runs unattended and writes logs; a command at a terminal has its report.
+    """
+    with told(as_json), logs.as_set(chosen := settings.read(context.obj, **given), service=service):
+        place = Workplace(chosen)
         try:
             yield place
         finally:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import datetime, tzinfo
 from typing import Any
 
 import typer
@@ -52,10 +53,12 @@ def progress(title: str, *, quiet: bool = False, in_bytes: bool = False) -> Iter
 
 
 def table(title: str, *columns: str, rows: list[tuple[Any, ...]], total: tuple[Any, ...] | None = None) -> None:
-    """Print one table; every column but the first is right-aligned where its cells are numbers."""
-    shown = Table(title=title, title_justify="left", title_style="bold")
+    """Print one table under its title; every column is right-aligned where its cells are numbers, None for empty."""
+    out.print(Text(title, style="bold"), soft_wrap=True)  # rich would fold a title to the width of a narrow table
+    shown = Table()
     for index, name in enumerate(columns):
-        numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
+        cells = [row[index] for row in rows if row[index] is not None]
+        numeric = bool(cells) and all(isinstance(cell, int | float) for cell in cells)
         shown.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         shown.add_row(*(_plain(_cell(value)) for value in row))
@@ -66,9 +69,32 @@ def table(title: str, *columns: str, rows: list[tuple[Any, ...]], total: tuple[A
 
 
 def _cell(value: object) -> str:
+    if value is None:
+        return ""
     if isinstance(value, float):
         return f"{value:,.1f}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def say(text: str) -> None:
+    """Print a line on standard output as it is, so that commands in it can be copied whole."""
+    out.print(Text(text), highlight=False, soft_wrap=True)
+
+
+def remark(text: str) -> None:
+    """Print a line on standard error as it is."""
+    err.print(Text(text), highlight=False, soft_wrap=True)
+
+
+def many(count: int, thing: str, things: str | None = None) -> str:
+    """Return a number with its noun: 1 resource, 2 resources, 1,000 resources."""
+    return f"{count:,} {thing if count == 1 else things or thing + 's'}"
+
+
+def moment(instant: str | datetime, zone: tzinfo, now: datetime) -> str:
+    """Return an instant (ISO 8601) as people write it in a time zone: 22 Nov 18:41, or 22 Nov 2025."""
+    at = (datetime.fromisoformat(instant) if isinstance(instant, str) else instant).astimezone(zone)
+    return f"{at:%d %b %H:%M}" if at.year == now.astimezone(zone).year else f"{at:%d %b %Y}"
 
 
 def emit(report: dict[str, Any]) -> None:

@@ -13,14 +13,23 @@ from typing import Annotated
 import typer
 
 from fhirbridge import identity, settings
+from fhirbridge.automation import logs
 from fhirbridge.cli import console
 from fhirbridge.cli.app import AsJson, app
-from fhirbridge.cli.exchange import run_push, run_verify
+from fhirbridge.cli.exchange import run_push
 from fhirbridge.cli.loading import load_records
+from fhirbridge.cli.planning import make_plan, run_apply
+from fhirbridge.cli.reconciling import run_reconcile
 from fhirbridge.cli.workplace import Workplace
 from fhirbridge.demo.cohort import write_cohort
 from fhirbridge.demo.hospital import running_hospital
 from fhirbridge.errors import EXIT_REFUSED, ConfigurationError
+from fhirbridge.hospital import put_entry
+from fhirbridge.sync.naming import Name
+from fhirbridge.sync.planfile import SavedPlan
+from fhirbridge.sync.push import PushReport
+from fhirbridge.sync.reconcile import ReconcileReport
+from fhirbridge.sync.settling import dispute, settle
 
 MARK = "made-by-fhirbridge-demo"
 """A folder with this file in it is ours to empty."""
@@ -49,6 +58,7 @@ class Steps(list[Step]):
 
     def __init__(self) -> None:
         super().__init__()
+        self.withheld = 0
         self._since = time.monotonic()
 
     def add(self, step: str, total: int, *, done: int = 0, unchanged: int = 0, refused: int = 0) -> None:
@@ -70,13 +80,16 @@ def demo(
 ) -> None:
     """Run the main job end to end on a hospital of its own.
 
-    Starts a real FHIR server on the loopback interface, writes a synthetic cohort of the study, loads it, pushes it,
-    pushes it again (nothing to do) and reads everything back. Nothing outside the directory is touched, and the
-    server stops when the command does.
+    Starts a real FHIR server on the loopback interface, writes a synthetic cohort of the study, loads it, plans what
+    to send and applies that plan. Then somebody at the hospital edits a result; reconciling finds it, it is settled,
+    the next push sends it, another one finds nothing to do, and everything is read back. Nothing outside the
+    directory is touched, and the server stops when the command does.
+
+    Example, for the impatient: fhirbridge demo --subjects 20
     """
-    with console.told(as_json):
+    with console.told(as_json), logs.silent():
         _empty(directory)
-        console.err.print("Starting a FHIR server on the loopback interface: the hospital", highlight=False)
+        console.remark("A FHIR server starts on the loopback interface: the hospital.")
         with running_hospital(directory / "hospital") as base_url:
             steps = _story(_place(directory, base_url), directory / "cohort", subjects)
         if as_json:
@@ -112,42 +125,104 @@ def _place(directory: Path, base_url: str) -> Workplace:
 def _story(place: Workplace, records: Path, subjects: int) -> Steps:
     try:
         steps = Steps()
-        written = write_cohort(place.study, records, subjects=subjects)
-        rows = written.subjects + written.laboratory + written.imaging + written.lesions
-        steps.add("rows written", rows, done=rows)
-        loaded = load_records(place, records, today=dt.datetime.now(place.study.schedule.zone).date())
-        steps.add("rows loaded", loaded.rows, done=loaded.accepted, unchanged=loaded.duplicate, refused=loaded.refused)
-        fates = loaded.resources
-        made = sum(fates.values())
-        steps.also("resources stored", made, done=fates["created"], unchanged=fates["unchanged"])
-        for name in ("pushed", "pushed again"):
-            sent = run_push(place)
-            steps.add(
-                name, sent.desired, done=sent.sent, unchanged=sent.unchanged, refused=sent.failed + sent.not_tried
+        _load(place, records, subjects, steps)
+        saved = records.parent / "plan.ndjson"
+        counts, _ = make_plan(place, saved, look=True, limit=0, quiet=False)
+        planned, steps.withheld = counts.actions.total(), counts.withheld
+        steps.add("plan", counts.desired, done=planned, unchanged=counts.unchanged + counts.withheld)
+        console.remark(f"The plan, in {saved}, is to create {counts.actions['create']:,} resources. Nothing was sent.")
+        report, left_out = run_apply(place, SavedPlan(saved))
+        _add_push(steps, "apply that plan", report, refused=len(left_out))
+        console.remark(f"Exactly that plan was applied: {console.many(report.sent, 'resource')} sent.")
+        _quarrel(place, steps)
+        for name in ("push", "push again"):
+            report = run_push(place)
+            _add_push(steps, name, report)
+            console.remark(
+                f"A push sends {console.many(report.sent, 'resource')} ({console.many(report.requests, 'request')})."
             )
-        read = run_verify(place)
-        counts = read.total
-        wrong = counts.different + counts.missing + counts.unread
-        steps.add("read back", counts.expected, done=counts.same + counts.digits_lost, refused=wrong)
+        read = run_reconcile(place, full=True)
+        wrong = read.total.drifted + read.total.missing
+        steps.add("read all back", read.total.stored, done=_in_step(read), refused=wrong)
+        console.remark(f"Read back and compared: {_in_step(read):,} as they should be, {wrong:,} not.")
         return steps
     finally:
         place.close()
 
 
+def _quarrel(place: Workplace, steps: Steps) -> None:
+    """Have somebody at the hospital edit a result, find that out, and decide whose version stands."""
+    edited = _edit_at_the_hospital(place)
+    steps.add("edit by the hospital", 1, done=1)
+    console.remark(f"Somebody at the hospital edits a result, past us: Observation/{edited[1]}.")
+    drift = run_reconcile(place)
+    steps.add("reconcile: drift", drift.total.stored, done=drift.total.drifted, unchanged=_in_step(drift))
+    paths = ", ".join(drift.drifted_paths)
+    console.remark(f"Reconciling finds it ({paths}) and overwrites nothing: it is a conflict to settle.")
+    found = dispute(place.store, drift.server, edited, place.settings.withdrawal)
+    with place.run("settle") as run:
+        settle(place.store, drift.server, found, "ours", by="demo", reason="the study's result stands", run=run.id)
+        run.end("done", {"settled": 1})
+    steps.add("settle: ours", drift.conflicts, done=1)
+    console.remark("It is settled: the study's version stands.")
+
+
+def _load(place: Workplace, records: Path, subjects: int, steps: Steps) -> None:
+    written = write_cohort(place.study, records, subjects=subjects)
+    rows = written.subjects + written.laboratory + written.imaging + written.lesions
+    steps.add("write records", rows, done=rows)
+    loaded = load_records(place, records, today=dt.datetime.now(place.study.schedule.zone).date())
+    steps.add("load their rows", loaded.rows, done=loaded.accepted, unchanged=loaded.duplicate, refused=loaded.refused)
+    fates = loaded.resources
+    steps.also("store as FHIR", sum(fates.values()), done=fates["created"], unchanged=fates["unchanged"])
+    console.remark(
+        f"{console.many(subjects, 'synthetic subject')}: {loaded.accepted:,} of {loaded.rows:,} rows became "
+        f"{console.many(fates['created'], 'valid FHIR resource')}."
+    )
+
+
+def _add_push(steps: Steps, name: str, report: PushReport, *, refused: int = 0) -> None:
+    unchanged = report.fates["unchanged"] + report.fates["withheld"]
+    left = report.desired - report.sent - unchanged
+    steps.add(name, report.desired, done=report.sent, unchanged=unchanged, refused=max(left, refused))
+
+
+def _edit_at_the_hospital(place: Workplace) -> Name:
+    """Have somebody at the hospital add a note to one of our results, past us, as any other client may."""
+    chosen = next(place.store.iterate(place.study.id, types=["Observation"]))
+    with place.hospital() as hospital:
+        theirs = hospital.read(chosen.type, chosen.id)
+        theirs["note"] = [{"text": "Repeat in four weeks."}]
+        hospital.send([put_entry(theirs, base_url=hospital.base_url)], "single")
+    return chosen.type, chosen.id
+
+
+def _in_step(report: ReconcileReport) -> int:
+    """Count what is as it should be; what was withheld after a withdrawal shall not be there."""
+    total = report.total
+    return total.same + total.digits_lost + total.pending + total.none
+
+
 def _show(steps: Steps, directory: Path) -> None:
     columns = ("in", "done", "unchanged", "refused", "seconds", "balances")
-    rows = [
-        (*astuple(one)[:5], "" if one.seconds is None else f"{one.seconds:.1f}", "yes" if one.balances else "NO")
-        for one in steps
-    ]
+    rows = [(*astuple(one)[:5], one.seconds, "yes" if one.balances else "NO") for one in steps]
     console.table("From study records to the hospital and back", "step", *columns, rows=rows)
+    if steps.withheld:
+        console.out.print(
+            f"{steps.withheld:,} resources count as unchanged because their subjects withdrew their consent.",
+            highlight=False,
+        )
     command = f"{Path(sys.argv[0])} --config {directory / 'fhirbridge.toml'}"
     console.out.print(
         "\nThe hospital has stopped; its data, the records and the store are still there. What to try next:\n"
         f"  {command} status\n"
-        "      what is stored, and what waits to be sent\n"
+        "      what is stored, what waits for the hospital, how each command last ended\n"
         f"  {command} ingest {directory / 'cohort'}\n"
         "      load the same records again: nothing changes; break a row first, and see it refused and explained\n"
+        f"  {command} plan --no-look\n"
+        "      after a corrected row was loaded: what a push would change, field by field, old to new\n"
+        f"  {sys.executable} -m fhirbridge.demo.hospital --serve {directory / 'hospital'}\n"
+        "      start the hospital again (Ctrl-D stops it) and, beside it, try push, reconcile and conflicts\n"
         f"  {command} validate profiles/examples\n"
         "      what the profiles accept and refuse\n"
         f"  {command} dictionary\n"

@@ -1,8 +1,11 @@
-"""Commands of the integration engineer: send to the hospital's FHIR server, and prove that it arrived."""
+"""The command that sends to the hospital's FHIR server what it should hold, and how a push is shown."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated, get_args
 
 import typer
 
@@ -10,100 +13,114 @@ from fhirbridge.cli import console
 from fhirbridge.cli.app import AsJson, HospitalUrl, app, working
 from fhirbridge.cli.workplace import Workplace
 from fhirbridge.errors import EXIT_INTERRUPTED, EXIT_REFUSED, EXIT_SERVER
-from fhirbridge.sync.push import PushReport
+from fhirbridge.sync.push import Chosen, PushReport
 from fhirbridge.sync.push import push as push_to
-from fhirbridge.sync.verify import VerifyReport
-from fhirbridge.sync.verify import verify as verify_at
+from fhirbridge.sync.push_report import Fate
 
 SHOWN = 20
 
 
 @app.command()
-def push(context: typer.Context, hospital: HospitalUrl = None, as_json: AsJson = False) -> None:
-    """Send what differs from what the hospital last acknowledged, as transactions in dependency order.
+def push(
+    context: typer.Context,
+    hospital: HospitalUrl = None,
+    now: Annotated[
+        bool, typer.Option("--now", help="Ask the server also while it is left alone after failures.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the hospital's server to what it should hold: plan and apply, subject by subject.
 
-    Run it as often as you like: what is unchanged is not sent. An interrupted push goes on where it stopped.
+    Run it as often as you like: what is unchanged is not sent. An interrupted push goes on where it stopped. Exits 1
+    if something needs a person (a conflict, a parked resource), 3 if the server failed.
+
+    Example: fhirbridge push --hospital https://fhir.hospital.example/r4
     """
     with working(context, as_json, hospital=hospital) as place:
-        report = run_push(place, quiet=as_json)
-        console.emit(report.as_dict()) if as_json else _show_push(report)
-        if report.interrupted:
-            raise typer.Exit(EXIT_INTERRUPTED)
-        if not report.complete:
-            raise typer.Exit(EXIT_SERVER)
+        report = run_push(place, quiet=as_json, impatient=now)
+        open_conflicts = place.store.open_conflicts(report.server, report.study)
+        if open_conflicts > report.fates["conflict"] and not as_json:
+            console.remark(f"{console.many(open_conflicts, 'open conflict')}: fhirbridge conflicts list")
+        ended(report, as_json, "Pushed to")
 
 
-@app.command()
-def verify(context: typer.Context, hospital: HospitalUrl = None, as_json: AsJson = False) -> None:
-    """Read everything back from the hospital by search and compare it with the store. Exits 1 on a difference.
+def run_push(
+    place: Workplace,
+    *,
+    quiet: bool = False,
+    impatient: bool = False,
+    compartments: Sequence[str] | None = None,
+    chosen: Chosen | None = None,
+    stop: threading.Event | None = None,
+    command: str = "push",
+    left_out: Sequence[str] = (),
+) -> PushReport:
+    """Push the study of the workplace to its hospital, with a bar, and note the run.
 
-    A server that drops trailing zeros (5.50 becomes 5.5) is told apart: the numbers are equal, digits are lost.
+    ``left_out`` is filled by ``chosen`` with what of a saved plan no longer held.
     """
-    with working(context, as_json, hospital=hospital) as place:
-        report = run_verify(place, quiet=as_json)
-        console.emit(report.as_dict()) if as_json else _show_verify(report)
-        if not report.agrees:
-            raise typer.Exit(EXIT_REFUSED)
-
-
-def run_push(place: Workplace, *, quiet: bool = False) -> PushReport:
-    """Push the study of the workplace to its hospital, with a bar, and note the run."""
     store = place.bound_store
     with (
-        place.run("push") as run,
-        place.hospital() as hospital,
-        console.progress("push", quiet=quiet) as advance,
+        place.run(command) as run,
+        place.hospital(ask_first=False) as hospital,
+        console.progress(command, quiet=quiet) as advance,
     ):
+        hospital.note = run.note
         report = push_to(
             store,
             hospital,
             place.study.id,
             run=run.id,
-            connections=place.settings.hospital_connections,
-            bundle_size=place.settings.hospital_bundle_entries,
+            options=replace(place.push_options, impatient=impatient),
+            compartments=compartments,
+            chosen=chosen,
             progress=advance,
+            note=run.note,
+            stop=stop,
         )
-        run.end("done" if report.complete else "incomplete", report.as_dict())
+        run.end("needs a person" if left_out and report.complete else outcome_of(report), report.as_dict())
     return report
 
 
-def run_verify(place: Workplace, *, quiet: bool = False) -> VerifyReport:
-    """Compare the hospital of the workplace with its store, with a bar."""
-    with place.hospital() as hospital, console.progress("read back, compare", quiet=quiet) as advance:
-        return verify_at(place.bound_store, hospital, place.study.id, progress=advance)
+def outcome_of(report: PushReport) -> str:
+    """Return how a push ended, in a word for the run's row."""
+    if report.interrupted:
+        return "interrupted"
+    return "done" if report.complete else "needs a person" if report.needs_a_person else "incomplete"
 
 
-def _show_push(report: PushReport) -> None:
-    columns = ("desired", "sent", "unchanged", "failed", "not tried")
-    row = (report.study, report.desired, report.sent, report.unchanged, report.failed, report.not_tried)
-    console.table(f"Pushed to {report.server}", "study", *columns, rows=[row])
+def ended(report: PushReport, as_json: bool, did: str) -> None:
+    """Show what a push did, and end with the exit code that says so."""
+    console.emit(report.as_dict()) if as_json else show_push(report, did)
+    if report.interrupted:
+        raise typer.Exit(EXIT_INTERRUPTED)
+    if report.needs_a_person and not report.complete:
+        raise typer.Exit(EXIT_REFUSED)
+    if not report.complete:
+        raise typer.Exit(EXIT_SERVER)
+
+
+def show_push(report: PushReport, did: str) -> None:
+    """Print what became of each resource, how fast it went, and what somebody should look at."""
+    rows = [(fate, report.fates[fate]) for fate in get_args(Fate) if report.fates[fate]]
+    console.table(f"{did} {report.server}", report.study, "resources", rows=rows, total=("all", report.desired))
     if report.bundles:
         times = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in report.latencies.items())
-        console.out.print(
-            f"{report.bundles:,} transactions, {report.entries_per_second:,.0f} resources/s, {times}, "
-            f"{report.retries:,} retries, {report.bytes_sent / 1e6:,.1f} MB sent in {report.seconds:,.1f} s",
-            highlight=False,
+        console.say(
+            f"{console.many(report.bundles, 'Bundle')} ({times}), {report.entries_per_second:,.0f} resources/s, "
+            f"{report.bytes_sent / 1e3:,.0f} kB sent in {report.seconds:,.1f} s, "
+            f"{console.many(report.retries, 'retry', 'retries')}"
         )
     for failure in report.failures[:SHOWN]:
-        what = failure.resource or f"{failure.resources} resources"
-        console.err.print(f"not taken: {what}: {failure.message} {failure.remedy}", highlight=False, markup=False)
+        more = f" and {failure.resources - 1:,} more" if failure.resources > 1 else ""
+        console.remark(f"not taken: {failure.type}/{failure.id}{more}: {failure.message} {failure.remedy}")
+    if len(report.failures) > SHOWN:
+        console.remark(f"… and {len(report.failures) - SHOWN:,} more")
+    if report.fates["parked"]:
+        console.remark("parked: `fhirbridge deadletters list` says what and why.")
+    if report.fates["conflict"]:
+        console.remark("changed by others: `fhirbridge conflicts list` says what.")
     if report.stopped:
-        console.err.print(f"stopped: {report.stopped}", highlight=False, markup=False)
+        console.remark(f"stopped: {report.stopped}")
     if report.interrupted:
-        console.err.print("interrupted: run the same command again to go on", highlight=False)
-
-
-def _show_verify(report: VerifyReport) -> None:
-    columns = ("expected", "same", "digits_lost", "different", "missing", "unread", "extra", "duplicates")
-    rows = [(kind, *asdict(counts).values()) for kind, counts in report.by_type.items()]
-    heads = (column.replace("_", " ") for column in columns)
-    console.table(f"Read back from {report.server}", "type", *heads, rows=rows, total=console.sums("all", rows))
-    for path, count in report.different_paths.most_common(SHOWN):
-        console.err.print(f"different: {path} in {count:,} resources", highlight=False, markup=False)
-    if report.digits_lost_paths:
-        paths = ", ".join(path for path, _ in report.digits_lost_paths.most_common(3))
-        console.err.print(f"The server drops digits of decimals ({paths}); the numbers are equal.", highlight=False)
-    for finding in report.findings[:SHOWN]:
-        console.err.print(f"{finding.kind}: {finding.type}/{finding.id}", highlight=False, markup=False)
-    for kind, why in report.unreadable.items():
-        console.err.print(f"{kind} could not be read: {why}", highlight=False, markup=False)
+        console.remark("interrupted: run the same command again to go on")

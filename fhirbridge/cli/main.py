@@ -7,11 +7,27 @@ import sys
 import traceback
 from types import FrameType
 
-from fhirbridge.cli import demo, exchange, records, setup, studies, validate
+from fhirbridge.cli import (
+    automation,
+    conflicts,
+    deadletters,
+    demo,
+    exchange,
+    planning,
+    reconciling,
+    records,
+    setup,
+    status,
+    studies,
+    validate,
+)
 from fhirbridge.cli.app import app
 from fhirbridge.errors import EXIT_BUG, EXIT_INTERRUPTED
 
-COMMANDS = (demo, setup, records, exchange, validate, studies)
+COMMANDS = (
+    *(demo, setup, records, status, planning, exchange, reconciling, conflicts, deadletters),
+    *(automation, validate, studies),
+)
 """Importing a module adds its commands."""
 
 

@@ -1,4 +1,4 @@
-"""Commands of the data manager: the data dictionary, loading records, what was refused, what is there."""
+"""Commands of the data manager: the data dictionary, loading records, what was refused."""
 
 from __future__ import annotations
 
@@ -85,18 +85,3 @@ def quarantine(
             console.findings(found)
         if found:
             raise typer.Exit(EXIT_REFUSED)
-
-
-@app.command()
-def status(context: typer.Context, as_json: AsJson = False) -> None:
-    """Show what the store holds of the study, and what the hospital has not acknowledged yet."""
-    with working(context, as_json) as place:
-        counts = place.store.counts(place.study.id)
-        waiting = place.store.backlog(place.server, place.study.id).pending if place.server else None
-        if as_json:
-            console.emit({"study": place.study.id, "resources": counts, "hospital": place.server, "waiting": waiting})
-            return
-        rows = list(counts.items())
-        console.table(f"{place.study.id}: stored", "type", "resources", rows=rows, total=console.sums("all", rows))
-        if waiting is not None:
-            console.out.print(f"{waiting:,} of them not acknowledged by the hospital yet: `fhirbridge push`.")

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import fhirbridge
 import mappings
 from fhirbridge import identity, study
+from fhirbridge.automation.jobs import PART
+from fhirbridge.automation.runs import Run as Run
+from fhirbridge.automation.runs import Watch
 from fhirbridge.errors import ConfigurationError, Resource
-from fhirbridge.hospital.client import Hospital, normalised
+from fhirbridge.hospital import Hospital
+from fhirbridge.hospital.access import access
+from fhirbridge.hospital.addresses import normalised
 from fhirbridge.settings import Settings
 from fhirbridge.store import Store
+from fhirbridge.sync.breaker import Rest
+from fhirbridge.sync.contact import contact
+from fhirbridge.sync.push import PushOptions
+from fhirbridge.sync.strategies import Limits
 from fhirbridge.validation import Validator
 
 ROOT = Path(fhirbridge.__file__).parent.parent
@@ -23,17 +32,10 @@ PROFILES = ROOT / "profiles"
 STUDIES = Path(mappings.__file__).parent / "studies"
 
 
-@dataclass(slots=True)
-class Run:
-    """A run under way: its id, and how it ended once ``end`` has said so."""
-
-    id: str
-    outcome: str = "interrupted"
-    counts: dict[str, Any] = field(default_factory=dict)
-
-    def end(self, outcome: str, counts: dict[str, Any]) -> None:
-        """Say how the run ended and what it counted."""
-        self.outcome, self.counts = outcome, counts
+if TYPE_CHECKING:
+    from fhirbridge.automation.metrics import Metrics
+    from fhirbridge.automation.notify import Notifier
+    from fhirbridge.automation.standing import Lookout
 
 
 class Workplace:
@@ -85,35 +87,117 @@ class Workplace:
         """Say a record of this study in FHIR."""
         return mappings.resources(record, self.study, self.identity)
 
+    def standing(self) -> dict[str, Any]:
+        """How things stand, as plain JSON values. Raises StoreError."""
+        return self.lookout.standing().as_dict()
+
     @property
     def server(self) -> str | None:
         """What sync state calls the hospital of the settings: its normalised base URL."""
         return None if self.settings.hospital is None else normalised(str(self.settings.hospital))
 
     @contextmanager
-    def hospital(self) -> Iterator[Hospital]:
-        """Connect to the hospital's server of the settings, and make sure that it is a FHIR R4 server."""
+    def hospital(self, *, ask_first: bool = True) -> Iterator[Hospital]:
+        """Open the hospital's server of the settings, after checking all that they say of access to it.
+
+        ``ask_first`` makes sure that it is a FHIR R4 server, unless it said so within the hour; a push does so itself,
+        and only if there is something to send.
+        """
         if self.settings.hospital is None:
             raise ConfigurationError(
                 "no hospital is set. Give its FHIR base URL: --hospital URL, FHIRBRIDGE_HOSPITAL or `hospital` in "
                 "fhirbridge.toml."
             )
+        kinds = sorted({mapping.resource_type for mapping in mappings.MAPPINGS})
+        granted = access(self.settings, kinds)
         with Hospital(
             str(self.settings.hospital),
             timeout=(10.0, self.settings.hospital_timeout),
             connections=self.settings.hospital_connections,
+            auth=granted.auth,
+            tls=granted.tls,
+            proxy=granted.proxy,
         ) as hospital:
-            hospital.capabilities()
+            if self.metrics:
+                hospital.traffic = self.metrics.traffic()
+            if ask_first:
+                contact(self.store, hospital)
             yield hospital
+
+    @cached_property
+    def lookout(self) -> Lookout:
+        """How things stand with the study and its hospital, for health endpoints and metrics."""
+        from fhirbridge.automation.standing import Lookout, look
+
+        policy = self.settings.withdrawal
+        return Lookout(lambda: look(self.store, study=self.study.id, server=self.server, policy=policy))
+
+    @cached_property
+    def metrics(self) -> Metrics | None:
+        """What this process counts, if a setting lets somebody ask for it."""
+        if not self.settings.metrics and self.settings.metrics_port is None:
+            return None
+        from fhirbridge.automation.metrics import Metrics
+
+        made = Metrics()
+        made.watch(lambda: self.lookout.standing())
+        return made
+
+    @cached_property
+    def notifier(self) -> Notifier | None:
+        """Who tells people that a command failed or works again, None where nobody is to be told."""
+        if self.settings.notify_webhook is None and not self.settings.notify_mail_to:
+            return None
+        from fhirbridge.automation import channels
+        from fhirbridge.automation.notify import Notifier
+
+        return Notifier(
+            channels.from_settings(self.settings),
+            reminder=timedelta(hours=self.settings.notify_reminder),
+            counted=self.metrics.notified if self.metrics else None,
+        )
+
+    @property
+    def push_options(self) -> PushOptions:
+        """How the settings say to push. Raises ConfigurationError for a strategy of a type that is never sent."""
+        chosen = self.settings
+        kinds = {mapping.resource_type for mapping in mappings.MAPPINGS}
+        if unknown := sorted(set(chosen.hospital_strategies) - kinds):
+            raise ConfigurationError(
+                f"setting 'hospital_strategies' names {unknown[0]!r}, a type that is never sent. These are: "
+                f"{', '.join(sorted(kinds))}."
+            )
+        return PushOptions(
+            connections=chosen.hospital_connections,
+            limits=Limits(
+                entries=chosen.hospital_bundle_entries,
+                conditional_entries=chosen.hospital_conditional_entries,
+                size=chosen.hospital_bundle_bytes,
+            ),
+            mode=chosen.hospital_mode,
+            strategies=chosen.hospital_strategies,
+            withdrawal=chosen.withdrawal,
+            attempts=chosen.hospital_attempts,
+            rest=Rest(
+                after=chosen.hospital_rest_after,
+                first=chosen.hospital_rest_first,
+                longest=chosen.hospital_rest_longest,
+            ),
+        )
 
     @contextmanager
     def run(self, command: str) -> Iterator[Run]:
-        """Note a run of a command in the store, whatever becomes of it."""
-        noted = Run(self.store.start_run(command))
-        try:
-            yield noted
-        finally:
-            self.store.finish_run(noted.id, noted.outcome, noted.counts)
+        """Note a run of a command, in the store, the log and the metrics, and tell people; whatever becomes of it."""
+        watch = Watch(
+            store=self.store,
+            command=command,
+            study=self.study.id,
+            server=self.server,
+            metrics=self.metrics,
+            notifier=None if command == PART else self.notifier,
+        )
+        with watch.run() as run:
+            yield run
 
     def close(self) -> None:
         """Close what was opened."""

@@ -2,33 +2,52 @@
 
 from __future__ import annotations
 
-import ipaddress
+import threading
 import time
-from collections.abc import Callable, Iterator
-from urllib.parse import urlsplit, urlunsplit
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
 
 import requests
-from requests.adapters import HTTPAdapter
-from requests.utils import get_environ_proxies
+from requests.auth import AuthBase
 
-from fhirbridge import __version__, fhirjson
-from fhirbridge.errors import ConfigurationError, FatalHospitalError, Resource
-from fhirbridge.hospital import capabilities, failures, paging, transactions
+from fhirbridge import fhirjson
+from fhirbridge.errors import FatalHospitalError, HospitalError, Resource
+from fhirbridge.hospital import answers, capabilities, failures, paging, singles, transactions
+from fhirbridge.hospital.addresses import normalised, origin, shown
+from fhirbridge.hospital.answers import Answer
+from fhirbridge.hospital.auth import Bearer, without_credentials
 from fhirbridge.hospital.capabilities import Capabilities
+from fhirbridge.hospital.network import USER_AGENT, Network
 from fhirbridge.hospital.paging import SearchParameters
-from fhirbridge.hospital.retries import Retries
+from fhirbridge.hospital.retries import Retries, sleep_unless
+from fhirbridge.hospital.tls import Tls
 from fhirbridge.hospital.traffic import Traffic
-from fhirbridge.hospital.transactions import EntryResult
+from fhirbridge.hospital.transactions import EntryResult, Mode
 
 FHIR_JSON = "application/fhir+json"
+
+WHOLE_ANSWER = 10
+"""How many times the silence allowed a whole answer may take, however steadily it trickles."""
+
+LARGEST_ANSWER = 256_000_000
+"""Bytes of an answer, after decompression, that are read before it is given up."""
+
+_NOT_LET_IN = 401
+
+Read = TypeVar("Read")
 
 
 class Hospital:
     """A hospital's FHIR R4 server.
 
-    ``timeout`` is (seconds to connect, seconds without a byte of the answer). ``connections`` bounds how many
-    requests are under way at once; a further thread waits. Every method raises TemporaryHospitalError after the
-    retries are used up, and FatalHospitalError at once. Redirections are not followed.
+    ``timeout`` is (seconds to connect, seconds without a byte of the answer); a whole answer may take ten times the
+    latter. ``connections`` bounds how many requests are under way at once; a further thread waits. Every method
+    raises TemporaryHospitalError after the retries are used up, and FatalHospitalError at once. Redirections are not
+    followed.
+
+    ``auth`` signs each request to this server, and no request to another is ever made; a bearer token that is
+    answered 401 is renewed once. ``tls`` and ``proxy`` are as in ``Network``.
     """
 
     def __init__(
@@ -40,13 +59,19 @@ class Hospital:
         retries: Retries | None = None,
         session: requests.Session | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        auth: AuthBase | None = None,
+        tls: Tls | None = None,
+        proxy: str | None = None,
     ) -> None:
         self.base_url = normalised(base_url)
         self.traffic = Traffic()
+        self.note: Callable[..., None] = lambda _event, **_facts: None
+        """Called with an event and its facts when a request is made again."""
         self._timeout = timeout
         self._retries = retries or Retries()
         self._sleep = sleep
-        self._session = session or _session(self.base_url, connections)
+        self._auth = auth
+        self._session = session or Network(tls=tls or Tls(), proxy=proxy).session(self.base_url, connections)
 
     @property
     def server_id(self) -> str:
@@ -84,8 +109,40 @@ class Hospital:
         """
         what = f"search of {kind}"
         url, chosen_by = paging.first_page(self.base_url, kind, params)
-        strict = {"Prefer": "handling=strict"}
+        # HAPI answers the same search from memory for a minute, with what was there before we wrote.
+        strict = {"Prefer": "handling=strict", "Cache-Control": "no-cache"}
         return paging.follow(url, chosen_by, lambda page: self._exchange("GET", page, what, strict), what)
+
+    def lookup(self, kind: str, ids: Sequence[str], *, elements: Sequence[str] = ()) -> Iterator[Resource]:
+        """Yield those of the resources with these ids that are there, in no order; ``elements`` asks for a part only.
+
+        A server that knows no ``_elements`` gives whole resources. Ids that are not asked for are left out.
+        """
+        for params, wanted in paging.by_id(ids, elements):
+            for found in self.search(kind, params):
+                if found.get("id") in wanted:
+                    yield found
+
+    def send(self, entries: Sequence[Resource], mode: Mode) -> list[EntryResult]:
+        """Send Bundle entries and return what became of each, in their order; check each.
+
+        ``transaction`` and ``batch`` make one Bundle, and a Bundle refused as a whole raises. ``single`` makes a
+        request of each, and goes on after a refused one; after a temporary failure that outlasts its retries, or 401,
+        the rest is held back (``tried`` False). A request that gets no answer at all raises, and what became of the
+        entries before it is to be looked up. What would do more when sent twice is sent once only.
+        """
+        if not entries:
+            return []
+        if mode != "single":
+            return self.transaction(transactions.bundle(entries, mode))
+        results: list[EntryResult] = []
+        for index, entry in enumerate(entries):
+            last = results[-1] if results else None
+            if last is not None and (not last.tried or singles.ends_the_rest(last)):
+                results.append(singles.held_back(index, entry["request"], last))
+            else:
+                results.append(self._send_one(index, entry))
+        return results
 
     def transaction(self, bundle: Resource) -> list[EntryResult]:
         """Send a transaction (or batch) Bundle and return what became of each entry, in the Bundle's order.
@@ -96,8 +153,35 @@ class Hospital:
         """
         what = f"POST {bundle['type']} of {len(bundle.get('entry', []))} entries"
         again = transactions.may_be_repeated(bundle)
-        answer = self._exchange("POST", self.base_url, what, {"Prefer": "return=minimal"}, bundle, again=again)
+        headers, body = {"Prefer": "return=minimal"}, fhirjson.dumps(bundle)
+        answer = self._exchange("POST", self.base_url, what, headers, body, again=again)
         return transactions.read_results(bundle, answer, what)
+
+    @contextmanager
+    def stopped_by(self, stop: threading.Event) -> Iterator[None]:
+        """Inside this block a set event ends every pause at once, and the call raises its last failure."""
+        before = self._sleep
+        self._sleep = sleep_unless(stop, before)
+        try:
+            yield
+        finally:
+            self._sleep = before
+
+    def _send_one(self, index: int, entry: Resource) -> EntryResult:
+        request, what = entry["request"], f"{entry['request']['method']} {entry['request']['url'].split('/')[0]}"
+        what = what.split("?")[0]
+        try:
+            return self._attempts(
+                request["method"],
+                f"{self.base_url}/{request['url']}",
+                what,
+                singles.headers(request),
+                singles.body(entry),
+                lambda answer: singles.accepted(index, request, answer, what),
+                again=transactions.may_be_repeated({"entry": [entry]}),
+            )
+        except HospitalError as error:
+            return singles.refused(index, request, error)
 
     def _exchange(
         self,
@@ -105,71 +189,85 @@ class Hospital:
         url: str,
         what: str,
         headers: dict[str, str] | None = None,
-        body: Resource | None = None,
+        body: bytes | None = None,
         *,
         again: bool = True,
         first: bool = False,
     ) -> Resource:
         """Make one request, again after temporary failures if ``again``, and return the resource it answers with."""
-        data = None if body is None else fhirjson.dumps(body)
-        sent_headers = {"Accept": FHIR_JSON, "User-Agent": f"fhirbridge/{__version__}", **(headers or {})}
-        if data is not None:
+
+        def read(answer: Answer) -> Resource:
+            return failures.readable(answer, what, known_fhir=not first)
+
+        return self._attempts(method, url, what, headers or {}, body, read, again=again, first=first)
+
+    def _attempts(
+        self,
+        method: str,
+        url: str,
+        what: str,
+        headers: dict[str, str],
+        body: bytes | None,
+        read: Callable[[Answer], Read],
+        *,
+        again: bool,
+        first: bool = False,
+    ) -> Read:
+        """Make one request, again after temporary failures if ``again``, and return what ``read`` makes of a 2xx."""
+        sent_headers = {"Accept": FHIR_JSON, "User-Agent": USER_AGENT, **headers}
+        if body is not None:
             sent_headers["Content-Type"] = FHIR_JSON
 
-        def attempt() -> Resource:
-            response = self._send(method, url, what, sent_headers, data)
-            if failure := failures.from_response(response, what):
+        def attempt() -> Read:
+            answer = self._send(method, url, what, sent_headers, body)
+            if failure := failures.from_response(answer, what):
                 raise failure
-            return failures.readable(response, what, known_fhir=not first)
+            return read(answer)
+
+        def again_after(failure: BaseException) -> None:
+            self.traffic.count_retry()
+            self.note("request_retried", method=method, status=getattr(failure, "status", None))
 
         if not again:
             return attempt()
-        return self._retries.policy(self._sleep, self.traffic.count_retry, first=first)(attempt)
+        return self._retries.call(attempt, self._sleep, again_after, first=first)
 
-    def _send(self, method: str, url: str, what: str, headers: dict[str, str], data: bytes | None) -> requests.Response:
+    def _send(self, method: str, url: str, what: str, headers: dict[str, str], data: bytes | None) -> Answer:
+        request = self._signed(method, url, what, headers, data)
+        answer = self._answer(request, what)
+        if answer.status_code == _NOT_LET_IN and isinstance(self._auth, Bearer) and self._auth.refused(request):
+            answer = self._answer(self._signed(method, url, what, headers, data), what)
+        return answer
+
+    def _signed(
+        self, method: str, url: str, what: str, headers: dict[str, str], data: bytes | None
+    ) -> requests.PreparedRequest:
+        """Make a request that proves who we are. Raises FatalHospitalError for one to another server."""
+        try:
+            request = self._session.prepare_request(requests.Request(method, url, headers=headers, data=data))
+        except requests.RequestException as error:
+            raise failures.from_exception(error, what) from None
+        if origin(str(request.url)) != origin(self.base_url):
+            raise FatalHospitalError(
+                f"{what}: {shown(url)} is another server than {shown(self.base_url)}; nothing is sent there."
+            )
+        if self._auth is not None:
+            request.prepare_auth(self._auth)
+        return request
+
+    def _answer(self, request: requests.PreparedRequest, what: str) -> Answer:
         started, status, received = time.monotonic(), None, 0
         try:
-            response = self._session.request(
-                method, url, headers=headers, data=data, timeout=self._timeout, allow_redirects=False
-            )
-            status, received = response.status_code, len(response.content)
-            return response
+            response = self._session.send(request, timeout=self._timeout, allow_redirects=False, stream=True)
+            status = response.status_code
+            answer = answers.read_whole(response, what, seconds=WHOLE_ANSWER * self._timeout[1], size=LARGEST_ANSWER)
+            received = len(answer.content)
+            return without_credentials(answer, request)
         except requests.RequestException as error:
             raise failures.from_exception(error, what) from None  # its text holds the URL with its query
         finally:
-            sent, seconds = len(data or b""), time.monotonic() - started
+            sent, seconds = len(request.body or b""), time.monotonic() - started
             self.traffic.count(status=status, sent=sent, received=received, seconds=seconds)
-
-
-def normalised(base_url: str) -> str:
-    """Return the base URL without trailing slash, host in lower case. Raises ConfigurationError if it is none."""
-    parts = urlsplit(base_url.strip())
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigurationError("The hospital's base URL must be like https://fhir.example.org/fhir.")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ConfigurationError("The hospital's base URL must hold no user, password, query or fragment.")
-    return urlunsplit((parts.scheme, parts.netloc.lower(), parts.path.rstrip("/"), "", ""))
-
-
-def _session(base_url: str, connections: int) -> requests.Session:
-    """Open a session; proxies and certificates are taken from the environment once, and not for the loopback."""
-    session = requests.Session()
-    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections, pool_block=True)
-    session.mount("http://", adapter)
-    session.mount("https://", adapter)
-    session.proxies = {} if _is_loopback(base_url) else get_environ_proxies(base_url)
-    merged = session.merge_environment_settings(base_url, {}, None, None, None)
-    session.verify = merged["verify"]
-    session.trust_env = False
-    return session
-
-
-def _is_loopback(base_url: str) -> bool:
-    host = urlsplit(base_url).hostname or ""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _if_outcome(resource: Resource) -> Resource | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
 from fhirbridge.errors import FatalHospitalError, Resource
 from fhirbridge.hospital import failures
+from fhirbridge.hospital.addresses import origin, shown
 
 SearchParameters = Mapping[str, str] | Iterable[tuple[str, str]]
 
@@ -14,6 +15,18 @@ _ABOUT_THE_RESULT = frozenset(
     {"_sort", "_count", "_include", "_revinclude", "_summary", "_total", "_elements", "_contained", "_containedType"}
     | {"_format", "_pretty"}
 )
+
+
+AT_A_TIME = 50
+"""Ids in one search: with 64 characters each, the URL stays below the 4,000 that any server takes."""
+
+
+def by_id(ids: Sequence[str], elements: Sequence[str]) -> Iterator[tuple[list[tuple[str, str]], frozenset[str]]]:
+    """Yield the parameters of each search that finds resources by id, and the ids that it asks for."""
+    asked_for = [("_elements", ",".join(elements))] if elements else []
+    for start in range(0, len(ids), AT_A_TIME):
+        some = ids[start : start + AT_A_TIME]
+        yield [("_id", ",".join(some)), ("_count", str(len(some))), *asked_for], frozenset(some)
 
 
 def first_page(base_url: str, kind: str, params: SearchParameters) -> tuple[str, frozenset[str]]:
@@ -29,7 +42,7 @@ def follow(url: str, chosen_by: frozenset[str], get: Callable[[str], Resource], 
     Raises FatalHospitalError for a page that is no searchset, a parameter the server ignored, a link to another
     server, a circle of links, or an error that the server reports inside a page.
     """
-    origin, seen = _origin(url), {url}
+    seen = {url}
     page = get(url)
     _check_parameters(page, chosen_by, what)
     while True:
@@ -38,9 +51,9 @@ def follow(url: str, chosen_by: frozenset[str], get: Callable[[str], Resource], 
         if link is None:
             return
         following = urljoin(url, link)
-        if _origin(following) != origin:
+        if origin(following) != origin(url):
             raise FatalHospitalError(
-                f"{what}: the next page lies on another server ({_shown(following)}, not {_shown(url)}). "
+                f"{what}: the next page lies on another server ({shown(following)}, not {shown(url)}). "
                 "Set the base URL as the server itself names it."
             )
         if following in seen:
@@ -78,13 +91,3 @@ def _check_parameters(page: Resource, chosen_by: frozenset[str], what: str) -> N
 
 def _link(page: Resource, relation: str) -> str | None:
     return next((link.get("url") for link in page.get("link", []) if link.get("relation") == relation), None)
-
-
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-
-
-def _shown(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"

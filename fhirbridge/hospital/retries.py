@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential, wait_random
 
 from fhirbridge.errors import TemporaryHospitalError
+
+Answered = TypeVar("Answered")
+
+
+class PauseEnded(Exception):
+    """Raised by a sleep that was ended before its time: the call is not tried again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,21 +34,59 @@ class Retries:
     longest: float = 30.0
     jitter: float = 0.5
 
-    def policy(self, sleep: Callable[[float], None], noted: Callable[[], None], *, first: bool = False) -> Retrying:
-        """Return a tenacity policy for one call; ``noted`` is called before each pause."""
+    def call(
+        self,
+        attempt: Callable[[], Answered],
+        sleep: Callable[[float], None],
+        noted: Callable[[BaseException], None],
+        *,
+        first: bool = False,
+    ) -> Answered:
+        """Try until it succeeds, the tries are used up or ``sleep`` raises PauseEnded; raise the last failure then.
+
+        ``noted`` is called with the failure before each pause.
+        """
         attempts = min(self.attempts, self.attempts_at_first_contact) if first else self.attempts
-        return Retrying(
+        failures: list[BaseException] = []
+
+        def failed(state: RetryCallState) -> None:
+            if state.outcome and (error := state.outcome.exception()):
+                failures[:] = [error]
+                noted(error)
+
+        policy = Retrying(
             retry=retry_if_exception_type(TemporaryHospitalError),
             stop=lambda state: state.attempt_number >= attempts or _asked_for(state) > self.longest,
             wait=self._pause,
             sleep=sleep,
-            before_sleep=lambda _state: noted(),
+            before_sleep=failed,
             reraise=True,
         )
+        try:
+            return policy(attempt)
+        except PauseEnded:
+            raise failures[0] from None
 
     def _pause(self, state: RetryCallState) -> float:
         doubling = wait_exponential(multiplier=self.first, max=self.longest)(state)
         return max(doubling, _asked_for(state)) + wait_random(0, self.jitter)(state)
+
+
+def sleep_unless(stop: threading.Event, sleep: Callable[[float], None] = time.sleep) -> Callable[[float], None]:
+    """Return a sleep that ends at once when ``stop`` is set, before or meanwhile, by raising PauseEnded.
+
+    Any ``sleep`` other than time's own is kept as it is, and the event looked at after it.
+    """
+
+    def pause(seconds: float) -> None:
+        if sleep is time.sleep:
+            stop.wait(seconds)
+        elif not stop.is_set():
+            sleep(seconds)
+        if stop.is_set():
+            raise PauseEnded
+
+    return pause
 
 
 def _asked_for(state: RetryCallState) -> float:

@@ -1,95 +1,134 @@
-"""What each hospital's server last acknowledged, and so what is still to be sent to it."""
+"""What each hospital's server last acknowledged: our content by its hash, what was sent for it, and its version."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from operator import attrgetter
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import Connection, Dialect, FromClause, RowMapping, Select, and_, case, func, insert, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, bindparam, select, update
 
-from fhirbridge.store import resources
+from fhirbridge.errors import Resource
+from fhirbridge.store import resources, servers
+from fhirbridge.store.instants import Now
 from fhirbridge.store.resources import Stored
-from fhirbridge.store.schema import acknowledged, server
+from fhirbridge.store.schema import acknowledged, conflict, crosswalk, failure, version
 from fhirbridge.store.schema import resource as current
+from fhirbridge.store.writes import remove, upsert
 
-_COMPARTMENTS = 32
+Policy = Literal["stop", "retract", "delete"]
+"""What becomes, at a hospital, of the resources of a person who withdrew."""
+
+State = Literal["live", "retracted", "deleted"]
+"""What a server holds of a resource: its content, a retraction of it, or nothing any more."""
+
+SEND_AGAIN = b""
+"""The hash of an acknowledgement that no longer counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Backlog:
-    """How many resources a study has, and how many of them a server has not acknowledged as they are now."""
+class Acknowledged:
+    """What a server acknowledged of a resource; ``hash`` is None where it must be sent again.
 
-    desired: int
-    pending: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
-    """What is pending of one compartment, in rank order; it goes to a server as one unit, so references resolve."""
-
-    compartment: str
-    resources: tuple[Stored, ...]
-
-
-def _joined(base_url: str) -> FromClause:
-    key = select(server.c.key).where(server.c.base_url == base_url).scalar_subquery()
-    return current.outerjoin(acknowledged, and_(acknowledged.c.server == key, acknowledged.c.resource == current.c.key))
-
-
-_PENDING = acknowledged.c.hash.is_distinct_from(current.c.hash)
-
-
-def backlog(connection: Connection, base_url: str, study: str) -> Backlog:
-    """Return the counts, in one query that reads hashes and no body."""
-    count = select(func.count(), func.sum(case((_PENDING, 1), else_=0))).select_from(_joined(base_url))
-    desired, pending = connection.execute(count.where(current.c.study == study)).one()
-    return Backlog(desired=desired, pending=int(pending or 0))
-
-
-def groups(fetch: Callable[[Select[Any]], Sequence[RowMapping]], base_url: str, study: str) -> Iterator[Group]:
-    """Yield what is pending, compartment by compartment, that of the whole study ('') first.
-
-    The names of the compartments are read at once, their resources some compartments at a time; each comes once,
-    also if its sending failed.
+    ``hash`` is that of our content, ``sent`` that of what was put on the server for it, ``version`` the server's.
     """
-    joined, column = _joined(base_url), current.c.compartment
-    names = select(column).distinct().select_from(joined).where(current.c.study == study, _PENDING).order_by(column)
-    found = [row["compartment"] for row in fetch(names)]
-    pending = resources.query(joined).where(current.c.study == study, _PENDING)
-    pending = pending.order_by(column, current.c.rank, current.c.key)
-    for start in range(0, len(found), _COMPARTMENTS):
-        rows = fetch(pending.where(column.in_(found[start : start + _COMPARTMENTS])))
-        for name, members in itertools.groupby(map(resources.stored, rows), attrgetter("compartment")):
-            yield Group(compartment=name, resources=tuple(members))
+
+    hash: str | None
+    sent: str | None
+    version: str | None
+    state: State
+    at: str
 
 
-def acknowledge(
-    connection: Connection, base_url: str, sent: Iterable[tuple[Stored, str | None]], run: str, now: str
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered:
+    """What to note once a server took a resource; ``server_id``, if given, is its id there, ``owner`` whose it is."""
+
+    key: int
+    hash: str
+    sent: str | None
+    version: str | None
+    state: State = "live"
+    server_id: str | None = None
+    owner: Literal["us", "hospital"] = "us"
+
+
+def acknowledge(connection: Connection, base_url: str, delivered: Iterable[Delivered], run: str, now: Now) -> None:
+    """Note what a server took, of a resource the last one given; its failure and conflict are over."""
+    taken = {one.key: one for one in delivered}
+    if not taken:
+        return
+    server, at = servers.key(connection, base_url), now()
+    upsert(connection, acknowledged, [_row(one, server, at, run) for one in taken.values()])
+    upsert(
+        connection,
+        crosswalk,
+        [
+            {"server": server, "resource": one.key, "id": one.server_id, "owner": one.owner}
+            for one in taken.values()
+            if one.server_id is not None
+        ],
+    )
+    remove(connection, failure, server, taken)
+    remove(connection, conflict, server, taken)
+
+
+def _row(one: Delivered, server: int, at: str, run: str) -> dict[str, Any]:
+    return {
+        "server": server,
+        "resource": one.key,
+        "hash": bytes.fromhex(one.hash),
+        "sent": None if one.sent is None else bytes.fromhex(one.sent),
+        "version": one.version,
+        "state": one.state,
+        "at": at,
+        "run": run,
+    }
+
+
+def any_taken(connection: Connection, base_url: str, study: str) -> bool:
+    """Say whether a server ever acknowledged a resource of a study."""
+    taken = acknowledged.join(current, acknowledged.c.resource == current.c.key)
+    chosen = select(current.c.key).select_from(taken)
+    chosen = chosen.where(acknowledged.c.server == servers.known(base_url), current.c.study == study)
+    return connection.execute(chosen.limit(1)).first() is not None
+
+
+def resend(
+    connection: Connection, base_url: str, keys: Iterable[int], versions: Mapping[int, str | None] | None
 ) -> None:
-    """Note that a server holds these contents, each with the version the server gave it if it told."""
-    key = _server_key(connection, base_url)
-    rows = [
-        {"server": key, "resource": one.key, "hash": bytes.fromhex(one.hash), "version": given, "at": now, "run": run}
-        for one, given in sent
-    ]
-    if rows:
-        connection.execute(_upsert(connection.dialect), rows)
+    """Have resources sent again, over these versions of the server's if given; one never acknowledged is left out."""
+    at_server = acknowledged.c.server == servers.known(base_url)
+    change, given = update(acknowledged).where(at_server, acknowledged.c.resource == bindparam("_key")), versions or {}
+    plain, over = [], []
+    for key in keys:
+        if key in given:
+            over.append({"_key": key, "_version": given[key]})
+        else:
+            plain.append({"_key": key})
+    if plain:
+        connection.execute(change.values(hash=SEND_AGAIN), plain)
+    if over:
+        connection.execute(change.values(hash=SEND_AGAIN, version=bindparam("_version")), over)
 
 
-def _server_key(connection: Connection, base_url: str) -> int:
-    found = connection.execute(select(server.c.key).where(server.c.base_url == base_url)).scalar()
-    if found is not None:
-        return int(found)
-    key = (connection.execute(select(func.max(server.c.key))).scalar() or 0) + 1
-    connection.execute(insert(server).values(key=key, base_url=base_url))
-    return int(key)
+def forget(connection: Connection, base_url: str, keys: Iterable[int]) -> None:
+    """Forget that a server ever took these resources, because it has them no more."""
+    remove(connection, acknowledged, servers.known(base_url), keys)
 
 
-def _upsert(dialect: Dialect) -> Any:
-    statement: Any = (postgresql if dialect.name == "postgresql" else sqlite).insert(acknowledged)
-    given = {name: statement.excluded[name] for name in ("hash", "version", "at", "run")}
-    return statement.on_conflict_do_update(index_elements=["server", "resource"], set_=given)
+def base(connection: Connection, base_url: str, key: int) -> Resource | None:
+    """Return the content of ours that a server last acknowledged, None if it is to be sent again or was never."""
+    chosen = select(acknowledged.c.hash).where(
+        acknowledged.c.server == servers.known(base_url), acknowledged.c.resource == key
+    )
+    known = connection.execute(chosen).scalar()
+    found = None if known is None else version_by_hash(connection, key, bytes(known).hex())
+    return None if found is None else found.content()
+
+
+def version_by_hash(connection: Connection, key: int, hash: str) -> Stored | None:
+    """Return the newest version of a resource with this content."""
+    chosen = resources.query(every_version=True).where(current.c.key == key, version.c.hash == bytes.fromhex(hash))
+    row = connection.execute(chosen.order_by(version.c.version.desc()).limit(1)).mappings().first()
+    return None if row is None else resources.stored(row)

@@ -26,6 +26,7 @@ _PRAGMAS = (
     "PRAGMA foreign_keys=ON",
     "PRAGMA temp_store=MEMORY",
     "PRAGMA cache_size=-32768",  # KiB
+    "PRAGMA wal_autocheckpoint=10000",  # pages: ids are random, so what many transactions touch is written home once
 )
 
 

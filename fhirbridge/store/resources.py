@@ -6,11 +6,28 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, FromClause, RowMapping, Select, and_, bindparam, func, insert, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    RowMapping,
+    Select,
+    and_,
+    bindparam,
+    false,
+    func,
+    insert,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
 from fhirbridge import fhirjson
 from fhirbridge.elements import STUDY_TAG
 from fhirbridge.errors import Resource, StoreError
+from fhirbridge.store import consents
+from fhirbridge.store.instants import Now
 from fhirbridge.store.schema import resource as current
 from fhirbridge.store.schema import version
 
@@ -86,7 +103,7 @@ def compartment_of(resource: Resource) -> str:
 class Transaction:
     """What the only writer may do until it commits; ``Store.transaction`` makes it."""
 
-    def __init__(self, connection: Connection, clock: Callable[[], str]) -> None:
+    def __init__(self, connection: Connection, clock: Now) -> None:
         self._connection = connection
         self._clock = clock
         self._last_key: int | None = None
@@ -151,6 +168,7 @@ class Transaction:
             self._connection.execute(change.values({name: bindparam(f"_{name}") for name in names}), old)
         if versions:
             self._connection.execute(insert(version), versions)
+        consents.keep(self._connection, rows)
 
     def _keep_statistics(self, first: int, last: int) -> None:
         """Have PostgreSQL look at the table each time it has doubled: until it has, it scans it for a few ids."""
@@ -182,9 +200,17 @@ def _version(row: dict[str, Any], run: str) -> dict[str, Any]:
     return {"resource": row["key"], "run": run, **kept}
 
 
-def stored(row: RowMapping) -> Stored:
+def stored(row: RowMapping | dict[str, Any]) -> Stored:
     """Return the row of a ``query()`` as Stored."""
     return Stored(**{**row, "hash": bytes(row["hash"]).hex(), "body": bytes(row["body"])})
+
+
+def named(names: Iterable[tuple[str, str]]) -> ColumnElement[bool]:
+    """Say of a row of ``resource`` whether it is one of these (type, id), of which there are some hundreds at most."""
+    by_type: dict[str, list[str]] = {}
+    for kind, id in names:
+        by_type.setdefault(kind, []).append(id)
+    return or_(false(), *(and_(current.c.type == kind, current.c.id.in_(ids)) for kind, ids in by_type.items()))
 
 
 def query(source: FromClause = current, *, every_version: bool = False) -> Select[Any]:

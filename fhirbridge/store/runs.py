@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
 from fhirbridge import fhirjson
 from fhirbridge.errors import Finding, StoreError
+from fhirbridge.store.instants import Now
 from fhirbridge.store.schema import quarantine, run
 
 
@@ -26,17 +27,32 @@ class Run:
     counts: dict[str, Any] | None
 
 
-def start(connection: Connection, command: str, now: str) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """All runs of one command that ended alike, ``outcome`` None for those under way or killed.
+
+    ``started`` and ``ended`` are the latest of them.
+    """
+
+    command: str
+    outcome: str | None
+    runs: int
+    started: str
+    ended: str | None
+
+
+def start(connection: Connection, command: str, now: Now) -> str:
     """Note that a run began; return its id, which sorts by time and is readable: 20261122T144924Z-3fa9c1d2."""
-    moment = now.replace("-", "").replace(":", "").split(".")[0].removesuffix("Z") + "Z"
+    started = now()
+    moment = started.replace("-", "").replace(":", "").split(".")[0].removesuffix("Z") + "Z"
     id = f"{moment}-{secrets.token_hex(4)}"
-    connection.execute(insert(run).values(id=id, command=command, started=now))
+    connection.execute(insert(run).values(id=id, command=command, started=started))
     return id
 
 
-def finish(connection: Connection, id: str, outcome: str, counts: dict[str, Any], now: str) -> None:
+def finish(connection: Connection, id: str, outcome: str, counts: dict[str, Any], now: Now) -> None:
     """Note how a run ended. Raises StoreError for a run that was never started."""
-    ended = {"ended": now, "outcome": outcome, "counts": fhirjson.dumps(counts).decode()}
+    ended = {"ended": now(), "outcome": outcome, "counts": fhirjson.dumps(counts).decode()}
     if connection.execute(update(run).where(run.c.id == id).values(ended)).rowcount != 1:
         raise StoreError(f"there is no run {id} to finish.")
 
@@ -47,9 +63,27 @@ def last(connection: Connection, command: str, outcome: str | None) -> Run | Non
     if outcome is not None:
         chosen = chosen.where(run.c.outcome == outcome)
     row = connection.execute(chosen).mappings().first()
-    if row is None:
-        return None
+    return None if row is None else _run(row)
+
+
+def newest(connection: Connection, command: str | None, limit: int) -> list[Run]:
+    """Return the runs begun last, the newest first."""
+    chosen = select(run).order_by(run.c.started.desc(), run.c.id.desc()).limit(limit)
+    if command is not None:
+        chosen = chosen.where(run.c.command == command)
+    return [_run(row) for row in connection.execute(chosen).mappings()]
+
+
+def _run(row: RowMapping) -> Run:
     return Run(**{**row, "counts": None if row["counts"] is None else fhirjson.loads(row["counts"])})
+
+
+def tallies(connection: Connection) -> list[Tally]:
+    """Count all runs there ever were, by command and outcome, in one query."""
+    latest = (func.max(run.c.started).label("started"), func.max(run.c.ended).label("ended"))
+    counted = select(run.c.command, run.c.outcome, func.count().label("runs"), *latest)
+    rows = connection.execute(counted.group_by(run.c.command, run.c.outcome).order_by(run.c.command, run.c.outcome))
+    return [Tally(**row) for row in rows.mappings()]
 
 
 def set_aside(connection: Connection, id: str, found: Iterable[Finding]) -> int:

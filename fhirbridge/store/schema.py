@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     ForeignKey,
     Index,
@@ -20,7 +21,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-REVISION = "0001"
+REVISION = "0002"
 """The newest migration."""
 
 REVISION_TABLE = "fhirbridge_schema"
@@ -105,6 +106,11 @@ server = Table(
     metadata,
     Column("key", KEY, primary_key=True, autoincrement=False),
     Column("base_url", TEXT, nullable=False),
+    Column("capabilities", TEXT),
+    Column("capabilities_at", TEXT),
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("open_until", TEXT),
+    Column("last_error", TEXT),
     UniqueConstraint("base_url", name="server_identity"),
     comment="The hospitals' servers that were ever pushed to.",
 )
@@ -118,7 +124,95 @@ acknowledged = Table(
     Column("version", TEXT),
     Column("at", TEXT, nullable=False),
     Column("run", TEXT, nullable=False),
+    Column("sent", LargeBinary),
+    Column("state", TEXT, nullable=False, server_default="live"),
     PrimaryKeyConstraint("server", "resource", name="acknowledged_identity"),
     sqlite_with_rowid=False,
     comment="The content each server last acknowledged, by hash, and the version it gave it.",
+)
+
+crosswalk = Table(
+    "crosswalk",
+    metadata,
+    Column("server", KEY, ForeignKey("server.key", name="crosswalk_at"), nullable=False),
+    Column("resource", KEY, ForeignKey("resource.key", name="crosswalk_of"), nullable=False),
+    Column("id", TEXT, nullable=False),
+    Column("owner", TEXT, nullable=False),
+    PrimaryKeyConstraint("server", "resource", name="crosswalk_identity"),
+    Index("crosswalk_by_id", "server", "id"),
+    sqlite_with_rowid=False,
+    comment="The id a resource has at a server that does not use ours, and who owns it there.",
+)
+
+failure = Table(
+    "failure",
+    metadata,
+    Column("server", KEY, ForeignKey("server.key", name="failure_at"), nullable=False),
+    Column("resource", KEY, ForeignKey("resource.key", name="failure_of"), nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("first", TEXT, nullable=False),
+    Column("last", TEXT, nullable=False),
+    Column("parked", Boolean, nullable=False),
+    Column("status", Integer),
+    Column("method", TEXT, nullable=False),
+    Column("url", TEXT, nullable=False),
+    Column("request", LargeBinary, nullable=False),
+    Column("outcome", LargeBinary),
+    Column("message", TEXT, nullable=False),
+    Column("remedy", TEXT, nullable=False),
+    Column("run", TEXT, nullable=False),
+    PrimaryKeyConstraint("server", "resource", name="failure_identity"),
+    comment="What went wrong last with a resource at a server; parked: it is not tried again by itself.",
+)
+
+conflict = Table(
+    "conflict",
+    metadata,
+    Column("server", KEY, ForeignKey("server.key", name="conflict_at"), nullable=False),
+    Column("resource", KEY, ForeignKey("resource.key", name="conflict_of"), nullable=False),
+    Column("at", TEXT, nullable=False),
+    Column("run", TEXT, nullable=False),
+    Column("kind", TEXT, nullable=False),
+    Column("base_version", TEXT),
+    Column("their_version", TEXT),
+    Column("theirs", LargeBinary),
+    PrimaryKeyConstraint("server", "resource", name="conflict_identity"),
+    comment="Edits of others at a server that wait for a decision.",
+)
+
+settlement = Table(
+    "settlement",
+    metadata,
+    Column("server", KEY, ForeignKey("server.key", name="settlement_at"), nullable=False),
+    Column("resource", KEY, ForeignKey("resource.key", name="settlement_of"), nullable=False),
+    Column("path", TEXT, nullable=False),
+    Column("ours", LargeBinary),
+    Column("theirs", LargeBinary),
+    Column("by", TEXT, nullable=False),
+    Column("at", TEXT, nullable=False),
+    Column("reason", TEXT, nullable=False),
+    PrimaryKeyConstraint("server", "resource", "path", name="settlement_identity"),
+    comment="Decisions on conflicts: our value then and theirs that stands instead, as JSON; null where absent.",
+)
+
+lease = Table(
+    "lease",
+    metadata,
+    Column("name", TEXT, primary_key=True),
+    Column("holder", TEXT, nullable=False),
+    Column("until", TEXT, nullable=False),
+    comment="Who may work on what, and until when.",
+)
+
+consent = Table(
+    "consent",
+    metadata,
+    Column("resource", KEY, ForeignKey("resource.key", name="consent_of"), primary_key=True, autoincrement=False),
+    Column("study", TEXT, nullable=False),
+    Column("compartment", TEXT, nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("since", TEXT, nullable=False),
+    Index("consent_by_compartment", "study", "compartment"),
+    comment="Each Consent resource: whether it is active, and since when.",
 )

@@ -26,10 +26,13 @@ class Comparison:
         return "different" if self.different else "digits lost" if self.digits else "same"
 
 
+SAME = Comparison((), ())
+
+
 def compare(ours: Resource, theirs: Resource, base_url: str) -> Comparison:
     """Compare our content with a server's resource; ``base_url`` may stand before its references."""
     walk = _Walk(base_url)
-    walk.compare(fhirjson.content(ours), _as_sent(ours, fhirjson.content(theirs)), "")
+    walk.compare(fhirjson.content(ours), as_sent(ours, fhirjson.content(theirs)), "")
     return Comparison(tuple(sorted(walk.different)), tuple(sorted(walk.digits)))
 
 
@@ -85,8 +88,8 @@ def _is_empty(value: Any) -> bool:
     return value is None or value == "" or (isinstance(value, list) and all(map(_is_empty, value)))
 
 
-def _as_sent(ours: Resource, theirs: Resource) -> Resource:
-    """Take away what a server adds: a narrative it generated, further tags and profiles, other elements of meta."""
+def as_sent(ours: Resource, theirs: Resource) -> Resource:
+    """Return theirs without what a server adds: a narrative it generated, further tags and profiles, more of meta."""
     kept = dict(theirs)
     narrative = kept.get("text")
     if "text" not in ours and isinstance(narrative, dict) and narrative.get("status") in ("generated", "empty"):

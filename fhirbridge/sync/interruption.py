@@ -10,12 +10,17 @@ from types import FrameType
 
 
 @contextlib.contextmanager
-def stop_on_signals() -> Iterator[threading.Event]:
+def stop_on_signals(stop: threading.Event | None = None) -> Iterator[threading.Event]:
     """Give an event that the first SIGINT or SIGTERM sets; a second one raises KeyboardInterrupt.
+
+    An event that is given is the caller's: it says when to stop, and signals are left alone.
 
     No exception comes in the middle of anything, so what is under way can be finished. Outside the main thread
     Python has no say over signals, and the event is never set by one.
     """
+    if stop is not None:
+        yield stop
+        return
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop

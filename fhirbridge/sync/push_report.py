@@ -5,73 +5,106 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from fhirbridge.errors import HospitalError, TemporaryHospitalError
+
+if TYPE_CHECKING:
+    from fhirbridge.sync.planning import Change
+
+Fate = Literal[
+    "created",
+    "updated",
+    "retracted",
+    "deleted",
+    "adopted",
+    "unchanged",
+    "withheld",
+    "conflict",
+    "parked",
+    "held",
+    "failed",
+    "busy",
+    "not tried",
+    "not planned",
+]
+"""What became of a resource.
+
+``adopted``: the server held it already, and it was only noted. ``withheld``: its subject withdrew. ``held``: it refers
+to something that is not there. ``failed``: the server was in trouble, it is tried again next time. ``busy``: another
+process writes this subject. ``not planned``: a saved plan was applied, and it came later.
+"""
+
+SENT: tuple[Fate, ...] = ("created", "updated", "retracted", "deleted")
+SETTLED: frozenset[Fate] = frozenset({*SENT, "adopted", "unchanged", "withheld", "not planned"})
+"""Fates after which a run has left nothing undone."""
+
+KEPT_FAILURES = 200
+"""Failures that a report shows at most; all of them are in the store."""
 
 _REMEDIES = {
     400: "Correct the record or the mapping as the server says, ingest, and push again.",
     401: "Check the credentials for this server, then push again.",
     403: "Ask the hospital to let these credentials write these types, then push again.",
-    404: "Check the base URL, and that the server offers transactions.",
-    405: "Check that the server offers transactions and PUT under ids that the client assigns.",
-    409: "See with verify what the server holds, settle the conflict there, then push again.",
-    412: "See with verify what the server holds, settle the conflict there, then push again.",
-    413: "Push again with smaller bundles.",
+    404: "Check the base URL, and that the server takes Bundles; `hospital_mode` says how to send without.",
+    405: "The server refuses this way of writing: set `hospital_mode` or `hospital_strategies` to one that it offers.",
+    501: "The server refuses this way of writing: set `hospital_mode` or `hospital_strategies` to one that it offers.",
+    409: "See with `fhirbridge reconcile` what the server holds, settle it there, then retry.",
+    412: "See with `fhirbridge reconcile` what the server holds, settle it there, then retry.",
+    413: "The server takes no resource of this size: have its limit raised, then retry.",
     422: "Correct the record or the mapping as the server says, ingest, and push again.",
 }
 _TEMPORARY = "Push again when the server is well: what was acknowledged is not sent twice."
-_FATAL = "Show the server's answer to whoever runs it; push again once it is mended."
+_FATAL = "Show the server's answer to whoever runs it; retry once it is mended."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PushFailure:
-    """A bundle that was not taken, or not whole. What comes after it in the same compartment was not tried.
+    """Something that was not taken. ``resources`` counts what failed with it; ``type`` and ``id`` are the first of it.
 
-    ``compartment`` is the Patient's id, '' for the study's own resources; ``resources`` counts those refused, and
-    ``resource`` is the first of them where the server told one from another.
+    ``temporary``: it is tried again by itself. Otherwise the resource is parked until somebody acts.
     """
 
     compartment: str
+    type: str
+    id: str
     resources: int
-    resource: str | None
     status: int | None
     temporary: bool
     message: str
     remedy: str
 
     @classmethod
-    def of(cls, error: HospitalError, compartment: str, resources: int, resource: str | None = None) -> PushFailure:
+    def of(cls, error: HospitalError, change: Change, *, resources: int = 1) -> PushFailure:
         """Return what to report of an error."""
         temporary = isinstance(error, TemporaryHospitalError)
-        remedy = _TEMPORARY if temporary else _REMEDIES.get(error.status or 0, _FATAL)
         return cls(
-            compartment=compartment,
+            compartment=change.compartment,
+            type=change.type,
+            id=change.id,
             resources=resources,
-            resource=resource,
             status=error.status,
             temporary=temporary,
             message=f"{str(error).rstrip('.')}.",
-            remedy=remedy,
+            remedy=_TEMPORARY if temporary else _REMEDIES.get(error.status or 0, _FATAL),
         )
 
 
 @dataclass(slots=True, kw_only=True)
 class PushReport:
-    """Resources: desired = sent + unchanged + failed + not_tried, always.
+    """One push: every resource of the study has one fate, and ``balanced`` says so.
 
     ``statuses`` counts HTTP answers ("none" for no answer), ``entry_statuses`` the answers to single entries.
-    Latencies are seconds from handing a bundle over until its answer, retries included. ``stopped`` says why the
+    Latencies are seconds from handing a Bundle over until its answer, retries included. ``stopped`` says why the
     push gave up early, if it did.
     """
 
     server: str
     study: str
     desired: int = 0
-    sent: int = 0
-    unchanged: int = 0
-    failed: int = 0
-    not_tried: int = 0
+    fates: Counter[str] = field(default_factory=Counter)
+    by_type: dict[str, Counter[str]] = field(default_factory=dict)
+    """Fates by type, of what was looked at; what was unchanged is not."""
     bundles: int = 0
     requests: int = 0
     retries: int = 0
@@ -86,28 +119,51 @@ class PushReport:
     stopped: str | None = None
 
     @property
+    def sent(self) -> int:
+        """Resources that the server took."""
+        return sum(self.fates[fate] for fate in SENT)
+
+    @property
     def balanced(self) -> bool:
         """Whether no resource is unaccounted for."""
-        return self.desired == self.sent + self.unchanged + self.failed + self.not_tried
+        return self.desired == sum(self.fates.values())
 
     @property
     def complete(self) -> bool:
-        """Whether the server has acknowledged everything."""
-        return self.balanced and not self.failed and not self.not_tried and not self.interrupted and not self.stopped
+        """Whether the server holds everything it should, or everything of the plan that was applied."""
+        settled = all(fate in SETTLED for fate, count in self.fates.items() if count)
+        return self.balanced and settled and not self.interrupted and self.stopped is None
+
+    @property
+    def needs_a_person(self) -> bool:
+        """Whether the server is well, and what is left waits for a decision."""
+        waits = {"conflict", "parked", "held"}
+        return all(fate in SETTLED or fate in waits for fate, count in self.fates.items() if count) and not self.stopped
 
     @property
     def entries_per_second(self) -> float:
-        """Acknowledged resources per second of the whole push."""
+        """Resources taken per second of the whole push."""
         return self.sent / self.seconds if self.seconds else 0.0
+
+    def count(self, kind: str, fate: Fate) -> None:
+        """Count one resource's fate."""
+        self.fates[fate] += 1
+        self.by_type.setdefault(kind, Counter())[fate] += 1
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain JSON values."""
+        counted = {
+            "fates": {fate: count for fate, count in sorted(self.fates.items()) if count},
+            "by_type": {kind: dict(sorted(fates.items())) for kind, fates in sorted(self.by_type.items())},
+            "entry_statuses": dict(sorted(self.entry_statuses.items())),
+        }
         computed = {
+            "sent": self.sent,
             "balanced": self.balanced,
             "complete": self.complete,
             "entries_per_second": self.entries_per_second,
         }
-        return asdict(self) | {"entry_statuses": dict(sorted(self.entry_statuses.items()))} | computed
+        return asdict(self) | counted | computed
 
 
 def percentiles(seconds: Sequence[float]) -> dict[str, float]:

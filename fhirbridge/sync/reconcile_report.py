@@ -1,4 +1,4 @@
-"""What a verification found: counts that balance, and which elements differ by name."""
+"""What a reconciliation found: counts that balance, which elements drifted by name, and what was done about it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from typing import Any, Literal
 LISTED = 500
 """Findings listed one by one; the counts know of all."""
 
-Kind = Literal["missing", "different", "extra", "duplicate"]
+Kind = Literal["missing", "drifted", "undeleted", "foreign", "duplicate", "orphan"]
 
 
 @dataclass(frozen=True, slots=True)
-class VerifyFinding:
-    """One resource that is not as it should be; ``paths`` are the names of the elements that differ."""
+class Discrepancy:
+    """One resource that is not as it should be; ``id`` is ours, or the server's where it is not one of ours.
+
+    ``paths`` are the names of the elements that drifted, never their values.
+    """
 
     kind: Kind
     type: str
@@ -24,36 +27,63 @@ class VerifyFinding:
 
 @dataclass(slots=True)
 class TypeCounts:
-    """Of one resource type: expected = same + digits_lost + different + missing + unread, always.
+    """Of one resource type: stored = same + digits_lost + drifted + missing + unread + unseen + pending + none, always.
 
-    ``extra`` is tagged as the study's on the server and not in the store; ``duplicates`` are those of them that
-    bear an identifier of one of ours. ``unread`` could not be asked for.
+    ``stored`` is what the study has. ``pending`` was never acknowledged, ``none`` should not be at the server: deleted,
+    given up, or the hospital's own. ``unread`` could not be asked for, ``unseen`` lies outside the window. Beside
+    these, on the server: ``undeleted`` should be gone, ``foreign`` bears the study's tag and is not ours,
+    ``duplicate`` is foreign with an identifier of ours. ``orphan`` counts resources of the server that refer to a
+    missing one.
     """
 
-    expected: int = 0
+    stored: int = 0
     same: int = 0
     digits_lost: int = 0
-    different: int = 0
+    drifted: int = 0
     missing: int = 0
     unread: int = 0
-    extra: int = 0
-    duplicates: int = 0
+    unseen: int = 0
+    pending: int = 0
+    none: int = 0
+    undeleted: int = 0
+    foreign: int = 0
+    duplicate: int = 0
+    orphan: int = 0
+
+    @property
+    def balanced(self) -> bool:
+        """Whether each stored resource has exactly one verdict."""
+        there = self.same + self.digits_lost + self.drifted + self.missing
+        return self.stored == there + self.unread + self.unseen + self.pending + self.none
+
+    @property
+    def in_step(self) -> bool:
+        """Whether the server holds what it acknowledged, each once, and nothing else of the study."""
+        return not (self.drifted or self.missing or self.unread or self.undeleted or self.foreign or self.duplicate)
 
 
 @dataclass(slots=True, kw_only=True)
-class VerifyReport:
-    """The counts by type and in all; lost digits are the server's and no disagreement."""
+class ReconcileReport:
+    """The counts by type and in all; lost digits are the server's and no drift.
+
+    ``repaired`` counts what was noted to be mended by the next push, by kind; ``conflicts`` the drifts that now wait
+    for a decision; ``learned`` the versions that moved with nothing else, and are known now.
+    """
 
     server: str
     study: str
+    since: str | None = None
     by_type: dict[str, TypeCounts] = field(default_factory=dict)
-    different_paths: Counter[str] = field(default_factory=Counter)
-    """How many resources differ at ``Type.path``."""
+    drifted_paths: Counter[str] = field(default_factory=Counter)
+    """How many resources drifted at ``Type.path``."""
     digits_lost_paths: Counter[str] = field(default_factory=Counter)
-    findings: list[VerifyFinding] = field(default_factory=list)
+    discrepancies: list[Discrepancy] = field(default_factory=list)
     not_listed: int = 0
     unreadable: dict[str, str] = field(default_factory=dict)
     """Why a type could not be read back."""
+    repaired: Counter[str] = field(default_factory=Counter)
+    conflicts: int = 0
+    learned: int = 0
     requests: int = 0
     bytes_received: int = 0
     seconds: float = 0.0
@@ -66,22 +96,18 @@ class VerifyReport:
 
     @property
     def balanced(self) -> bool:
-        """Whether each expected resource has exactly one verdict."""
-        return all(
-            counts.expected == counts.same + counts.digits_lost + counts.different + counts.missing + counts.unread
-            for counts in self.by_type.values()
-        )
+        """Whether each stored resource has exactly one verdict."""
+        return all(counts.balanced for counts in self.by_type.values())
 
     @property
-    def agrees(self) -> bool:
-        """Whether the server holds what the store does, each once and nothing else of the study."""
-        sums = self.total
-        return self.balanced and not (sums.different or sums.missing or sums.unread or sums.extra)
+    def in_step(self) -> bool:
+        """Whether the server holds what it acknowledged, each once, and nothing else of the study."""
+        return self.balanced and self.total.in_step
 
-    def add(self, finding: VerifyFinding) -> None:
-        """List a finding, or count it where the list is full."""
-        if len(self.findings) < LISTED:
-            self.findings.append(finding)
+    def add(self, found: Discrepancy) -> None:
+        """List a discrepancy, or count it where the list is full."""
+        if len(self.discrepancies) < LISTED:
+            self.discrepancies.append(found)
         else:
             self.not_listed += 1
 
@@ -90,8 +116,9 @@ class VerifyReport:
         computed = {
             "total": asdict(self.total),
             "balanced": self.balanced,
-            "agrees": self.agrees,
-            "different_paths": dict(self.different_paths.most_common()),
+            "in_step": self.in_step,
+            "drifted_paths": dict(self.drifted_paths.most_common()),
             "digits_lost_paths": dict(self.digits_lost_paths.most_common()),
+            "repaired": dict(self.repaired),
         }
         return asdict(self) | computed

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 from fhirbridge.api import create_app
 from fhirbridge.elements import STUDY_TAG
@@ -46,3 +51,20 @@ def test_an_unknown_route_and_a_wrong_method_answer_with_an_operation_outcome() 
         assert answer.content_type == "application/fhir+json"
         assert answer.json is not None
         assert answer.json["issue"][0]["severity"] == "error"
+
+
+@pytest.mark.parametrize("wanted", [True, False], ids=["metrics", "no-metrics"])
+def test_the_wsgi_application_serves_what_its_settings_say(tmp_path: Path, wanted: bool) -> None:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("FHIRBRIDGE_")}
+    asking = "from wsgi import app; c = app.test_client()\n"
+    asking += "print(*(c.get(path).status_code for path in ('/health/ready', '/health/status', '/metrics')))"
+    asked = subprocess.run(
+        [sys.executable, "-c", asking],
+        cwd=tmp_path,
+        env={**kept, "PYTHONPATH": str(Path(__file__).parents[2]), "FHIRBRIDGE_METRICS": str(wanted)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert asked.stdout.split() == ["200", "200", "200" if wanted else "404"], asked.stderr

@@ -54,6 +54,7 @@ def test_200_levels_are_too_deep(validate: Validate, name: str) -> None:
     ("content", "told"),
     [
         ('<Patient xmlns="http://hl7.org/fhir"/>', "x.json:1: not JSON"),
+        ('<Patient xmlns="http://hl7.org/fhir"/>', "FHIR's XML is not read here"),
         ('{"resourceType": "Patient",\n "active" true}', "x.json:2: not JSON"),
         ('{"resourceType": "Patient",\n "id": ', "x.json:2: not JSON: Input data was truncated"),
         ('{"resourceType":"Patient","name":' + "[" * 5000 + "]" * 5000 + "}", "nested too deep"),
@@ -81,6 +82,28 @@ def test_a_broken_line_in_the_middle_is_named_and_the_rest_is_validated(validate
     assert ran.exit_code == EXIT_UNUSABLE
     assert "x.ndjson:3: not JSON" in ran.stdout
     assert "5 resources, 4 valid, 0 invalid, 1 unusable" in ran.stdout
+
+
+def test_bad_input_is_told_alike_by_several_processes(validate: Validate) -> None:
+    deep, broken = DEEP["items"], {**PATIENT, "meta": {"profile": [PROFILES + "one"]}}
+    write_profiles(NO_SUCH_PATH)
+    lines = [json.dumps(one) for one in (PATIENT, deep, broken, {"resourceType": "Pateint"}, [])]
+    Path("x.ndjson").write_text("\n".join([*lines, "{", "[" * 5000]))
+    alone, together = (validate("x.ndjson", "--package", "own", "--jobs", jobs) for jobs in ("1", "2"))
+    assert (together.exit_code, together.stdout) == (alone.exit_code, alone.stdout)
+    assert "7 resources, 1 valid, 2 invalid, 4 unusable" in together.stdout
+
+
+def test_contained_resources_by_the_thousand_keep_their_rules(validate: Validate) -> None:
+    inside = [{"resourceType": "Organization", "id": f"o{n}", "name": "x"} for n in range(3000)]
+    links = [{"reference": f"#o{n}"} for n in range(3000)]
+    Path("good.json").write_text(json.dumps({**PATIENT, "contained": inside, "generalPractitioner": links}))
+    Path("bad.json").write_text(json.dumps({**PATIENT, "contained": inside[1:], "generalPractitioner": links[:-1]}))
+    assert validate("good.json").exit_code == EXIT_DONE
+    ran = validate("bad.json")
+    assert ran.exit_code == EXIT_REFUSED
+    assert "[dom-3]" in ran.stdout
+    assert "Patient.generalPractitioner[0]" in ran.stdout
 
 
 def test_a_compressed_file_that_is_cut_is_unusable(validate: Validate) -> None:
@@ -170,6 +193,10 @@ def test_a_value_set_without_content_is_a_warning_that_names_it(validate: Valida
     empty = {"resourceType": "ValueSet", "url": SITE + "ValueSet/empty", "status": "active"}
     bound = element("Patient.maritalStatus", binding={"strength": "required", "valueSet": empty["url"]})
     write_profiles(profile("one", "Patient", bound), {**empty, "compose": compose} if compose else empty)
+    assert (
+        "1 warnings\n--warnings shows the warnings."
+        in validate("x.json", "--package", "own", "--profile", PROFILES + "one").stdout
+    )
     ran = validate("x.json", "--package", "own", "--profile", PROFILES + "one", "--warnings")
     assert ran.exit_code == EXIT_DONE
     assert "ValueSet/empty has nothing to expand" in ran.stdout

@@ -1,89 +1,72 @@
-"""The demo and the exchange with a hospital, from the command line."""
+"""`fhirbridge push`: what it says and how it ends, whatever the hospital does."""
 
 from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
-
-import pytest
+from collections.abc import Callable
+from datetime import UTC, datetime
 
 from tests.cli.conftest import Run
+from tests.sync.breakable_hospital import BreakableHospital
 
 
-def test_the_demo_runs_end_to_end_and_its_counts_balance(run: Run) -> None:
-    ran = run("demo", "--subjects", "3", "--json")
-    assert ran.code == 0, ran.err
-    steps = {step["step"]: step for step in ran.json["steps"]}
-    assert all(step["balances"] and not step["refused"] for step in steps.values())
-    stored, pushed = steps["resources stored"]["total"], steps["pushed"]
-    assert stored == pushed["done"] == steps["pushed again"]["unchanged"] == steps["read back"]["done"]
-    assert steps["rows written"]["total"] == steps["rows loaded"]["done"]
+def test_a_push_to_a_real_server_arrives_and_the_second_one_asks_nothing(quick: Run, hospital: str) -> None:
+    first = quick("push", "--hospital", hospital)
+    assert first.code == 0
+    assert f"Pushed to {hospital}" in first.out
+    assert max(map(len, first.out.splitlines()[:-1])) <= 80
+    second = quick("push", "--hospital", hospital, "--json").json
+    assert (second["requests"], second["sent"], second["balanced"], second["complete"]) == (0, 0, True, True)
+    assert quick("reconcile", "--full", "--hospital", hospital).code == 0
 
 
-def test_the_demo_does_not_touch_a_folder_that_is_not_its_own(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
-    ran = run("demo", "--subjects", "1", "--directory", "mine")
-    assert ran.code == 2
-    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
+def test_a_refused_resource_is_named_with_a_remedy_and_the_rest_arrives(
+    quick: Run, breakable: BreakableHospital, stored: Callable[[str], list[str]]
+) -> None:
+    refused = f"BodyStructure/{stored('BodyStructure')[0]}"
+    breakable.refuse_whole = {refused: 422}
+    ran = quick("push")
+    assert ran.code == 1
+    assert f"not taken: {refused}" in ran.err
+    assert "Correct the record or the mapping" in ran.err
+    assert len(breakable.kept) > 10
 
 
-def _children(parent: int) -> list[int]:
-    found = subprocess.run(["pgrep", "-P", str(parent)], capture_output=True, text=True, check=False).stdout
-    return [int(line) for line in found.split()]
+def test_an_interrupted_push_says_so_and_the_next_one_goes_on(quick: Run, breakable: BreakableHospital) -> None:
+    def interrupting() -> datetime:
+        if not breakable.kept:
+            os.kill(os.getpid(), signal.SIGINT)
+        return datetime.now(UTC)
+
+    breakable.clock = interrupting
+    ran = quick("push", "--json")
+    assert (ran.code, ran.json["interrupted"], ran.json["complete"]) == (130, True, False)
+    assert 0 < ran.json["sent"] < ran.json["desired"]
+    on = quick("push", "--json")
+    assert (on.code, on.json["sent"]) == (0, ran.json["desired"] - ran.json["sent"])
 
 
-def _is_running(process: int) -> bool:
-    try:
-        state = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
+def test_a_server_that_failed_is_left_alone_until_somebody_says_now(quick: Run, breakable: BreakableHospital) -> None:
+    settings = {"FHIRBRIDGE_HOSPITAL_REST_AFTER": "1", "FHIRBRIDGE_HOSPITAL_REST_FIRST": "600"}
+    quick("plan")
+    breakable.fail_next = [401]
+    failed = quick("push", **settings)
+    assert failed.code == 3
+    resting = quick("push", "--json", **settings)
+    assert (resting.code, resting.json["requests"], resting.json["sent"]) == (3, 0, 0)
+    assert "left alone until" in resting.json["stopped"]
+    assert quick("push", "--now", **settings).code == 0
+    assert quick("status", "--json").json["breaker"]["open"] is False
 
 
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks at processes through /proc")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
-def test_an_interrupted_demo_leaves_no_process_behind(tmp_path: Path, number: signal.Signals) -> None:
-    demo = subprocess.Popen(
-        [sys.executable, "-m", "fhirbridge", "demo", "--subjects", "60"],
-        cwd=tmp_path,
-        env={**os.environ, "NO_COLOR": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    servers: list[int] = []
-    while not (tmp_path / ".demo" / "fhirbridge.db").exists() and demo.poll() is None:
-        time.sleep(0.05)
-        servers = _children(demo.pid)
-    assert servers
-    demo.send_signal(number)
-    _, said = demo.communicate(timeout=60)
-    assert demo.returncode == 130
-    assert "interrupted" in said
-    assert not any(_is_running(server) for server in servers)
-
-
-def test_push_and_verify_without_a_hospital_say_how_to_name_one(run: Run) -> None:
-    ran = run("push")
+def test_a_push_without_a_hospital_says_how_to_name_one(quick: Run) -> None:
+    ran = quick("push")
     assert ran.code == 2
     assert "--hospital" in ran.err
 
 
-def test_a_hospital_that_does_not_answer_is_the_servers_fault(run: Run) -> None:
-    ran = run("push", "--hospital", "http://127.0.0.1:9/fhir", FHIRBRIDGE_HOSPITAL_TIMEOUT="1")
+def test_a_hospital_that_does_not_answer_is_the_servers_fault(quick: Run) -> None:
+    ran = quick("push", "--hospital", "http://127.0.0.1:9/fhir", FHIRBRIDGE_HOSPITAL_TIMEOUT="1")
     assert ran.code == 3
     assert "127.0.0.1:9" in ran.err
-
-
-def test_after_the_demo_its_settings_go_on_working(run: Run) -> None:
-    assert run("demo", "--subjects", "1").code == 0
-    ran = run("--config", ".demo/fhirbridge.toml", "status", "--json")
-    assert ran.code == 0
-    assert ran.json["waiting"] == 0
-    again = run("--config", ".demo/fhirbridge.toml", "ingest", ".demo/cohort", "--json")
-    assert set(again.json["ingested"]["resources"]) == {"unchanged"}

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from fhirbridge.errors import ConfigurationError, FatalHospitalError, TemporaryHospitalError
+from fhirbridge.hospital.capabilities import Capabilities
 from fhirbridge.hospital.client import Hospital, normalised
 
 from .conftest import BASE, Wire
@@ -42,7 +43,70 @@ def test_an_r4_server_says_what_it_can_do(wire: Wire) -> None:
 def test_a_statement_without_details_claims_nothing(wire: Wire) -> None:
     wire.network.get(f"{BASE}/metadata", json={"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1"})
     found = wire.client.capabilities()
-    assert (found.software, found.transactions, found.resource("Patient")) == ("unnamed software", False, None)
+    assert (found.software, found.transactions, found.resource("Patient")) == ("unnamed software", None, None)
+    assert (found.batches, found.updates("Patient"), found.read_only("Patient")) == (None, None, False)
+    assert found.searchable("Patient", "identifier") is None
+
+
+def _stated(wire: Wire, **rest: Any) -> Capabilities:
+    server = {"mode": "server", **rest}
+    wire.network.get(f"{BASE}/metadata", json={**STATEMENT, "rest": [{"mode": "client"}, server]})
+    return wire.client.capabilities()
+
+
+@pytest.mark.parametrize(
+    ("listed", "transactions", "batches"),
+    [([], None, None), (["transaction"], True, False), (["batch", "history-system"], False, True)],
+)
+def test_how_entries_may_travel_is_read_from_the_interactions_of_the_system(
+    wire: Wire, listed: list[str], transactions: bool | None, batches: bool | None
+) -> None:
+    found = _stated(wire, interaction=[{"code": code} for code in listed])
+    assert (found.transactions, found.batches) == (transactions, batches)
+
+
+@pytest.mark.parametrize(
+    ("listed", "creates", "updates", "deletes", "read_only"),
+    [
+        (None, None, None, None, False),
+        (["read", "search-type"], False, False, False, True),
+        (["read", "create"], True, False, False, False),
+        (["read", "update", "delete"], False, True, True, False),
+    ],
+)
+def test_a_type_without_create_and_update_is_read_only_if_it_lists_anything(
+    wire: Wire,
+    listed: list[str] | None,
+    creates: bool | None,
+    updates: bool | None,
+    deletes: bool | None,
+    read_only: bool,
+) -> None:
+    codes = {} if listed is None else {"interaction": [{"code": code} for code in listed]}
+    found = _stated(wire, resource=[{"type": "Patient", **codes}])
+    assert (found.creates("Patient"), found.updates("Patient"), found.deletes("Patient")) == (creates, updates, deletes)
+    assert found.read_only("Patient") is read_only
+
+
+def test_conditional_writes_and_versions_are_read_per_type(wire: Wire) -> None:
+    patient = {"conditionalCreate": True, "conditionalUpdate": False, "versioning": "versioned-update"}
+    kinds = [{"type": "Patient", **patient}, {"type": "Observation", "versioning": "versioned"}]
+    found = _stated(wire, resource=kinds)
+    assert (found.conditional_create("Patient"), found.conditional_update("Patient")) == (True, False)
+    assert (found.conditional_create("Observation"), found.conditional_update("Group")) == (None, None)
+    assert [found.versioned_update(kind) for kind in ("Patient", "Observation", "Group")] == [True, False, False]
+
+
+def test_a_search_parameter_is_known_from_the_type_or_from_all_types(wire: Wire) -> None:
+    kinds = [{"type": "Patient", "searchParam": [{"name": "identifier"}]}, {"type": "Group"}]
+    found = _stated(wire, resource=kinds, searchParam=[{"name": "_tag"}])
+    assert [found.searchable("Patient", name) for name in ("identifier", "_tag", "_id", "name")] == [
+        True,
+        True,
+        None,
+        False,
+    ]
+    assert found.searchable("Group", "identifier") is None
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import threading
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ import responses
 import urllib3
 
 from fhirbridge.errors import FatalHospitalError, HospitalError, TemporaryHospitalError
-from fhirbridge.hospital import failures
+from fhirbridge.hospital import Hospital, Retries, client, failures, sleep_unless
+from fhirbridge.hospital.retries import PauseEnded
 from fhirbridge.hospital.transactions import put_entry, transaction_bundle
 
 from .conftest import BASE, Wire
@@ -165,3 +167,50 @@ def test_a_connection_failure_names_the_server_but_not_the_path(wire: Wire) -> N
         list(wire.client.search("Patient", {"name": "Li"}))
     expected = "search of Patient: the connection to http://hospital.test failed (Connection refused)."
     assert str(caught.value) == expected
+
+
+def test_a_stop_during_a_pause_ends_the_call_with_its_last_failure(wire: Wire) -> None:
+    stop = threading.Event()
+    wire.network.get(f"{BASE}/Patient/p1", status=500)
+    wire.network.get(f"{BASE}/Patient/p1", status=503)
+
+    def interrupted(seconds: float) -> None:
+        wire.pauses.append(seconds)
+        if len(wire.pauses) == 2:
+            stop.set()
+
+    with (
+        Hospital(BASE, retries=Retries(jitter=0.0), sleep=interrupted) as hospital,
+        hospital.stopped_by(stop),
+        pytest.raises(TemporaryHospitalError) as caught,
+    ):
+        hospital.read("Patient", "p1")
+    assert caught.value.status == 503
+    assert (wire.calls, wire.pauses) == (2, [0.5, 1.0])
+
+
+def test_after_a_stop_nothing_is_paused_for_and_after_the_block_everything_is(wire: Wire) -> None:
+    stop = threading.Event()
+    stop.set()
+    wire.network.get(f"{BASE}/Patient/p1", status=503)
+    with wire.client.stopped_by(stop), pytest.raises(TemporaryHospitalError):
+        wire.client.read("Patient", "p1")
+    assert (wire.calls, wire.pauses) == (1, [])
+    with pytest.raises(TemporaryHospitalError):
+        wire.client.read("Patient", "p1")
+    assert (wire.calls, wire.pauses) == (5, [0.5, 1.0, 2.0])
+
+
+def test_a_real_pause_is_ended_by_the_event_and_not_by_the_clock() -> None:
+    stop = threading.Event()
+    threading.Timer(0.05, stop.set).start()
+    with pytest.raises(PauseEnded):
+        sleep_unless(stop)(3600.0)
+
+
+def test_an_answer_without_end_is_given_up(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "LARGEST_ANSWER", 1000)
+    wire.network.get(f"{BASE}/Patient/p1", json={**PATIENT, "id": "p" * 1000})
+    with pytest.raises(FatalHospitalError, match="larger than 1000 bytes"):
+        wire.client.read("Patient", "p1")
+    assert wire.calls == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from responses import matchers
@@ -121,3 +122,24 @@ def test_an_answer_that_is_no_searchset_is_fatal(wire: Wire) -> None:
     _answer(wire, f"{BASE}/Patient", {"resourceType": "Patient", "id": "a"})
     with pytest.raises(FatalHospitalError, match="a Patient that is no searchset"):
         list(wire.client.search("Patient"))
+
+
+def test_a_lookup_asks_for_fifty_ids_at_a_time_and_a_part_of_each(wire: Wire) -> None:
+    ids = [f"p{number}" for number in range(120)]
+    for start in (0, 50, 100):
+        some = ids[start : start + 50]
+        asked = urlencode([("_id", ",".join(some)), ("_count", str(len(some))), ("_elements", "identifier,meta")])
+        _answer(wire, f"{BASE}/Patient?{asked}", _page(*some[1:]))
+    found = [patient["id"] for patient in wire.client.lookup("Patient", ids, elements=("identifier", "meta"))]
+    assert sorted(found) == sorted(set(ids) - {"p0", "p50", "p100"})
+    assert wire.calls == 3
+
+
+def test_a_lookup_of_nothing_asks_nothing(wire: Wire) -> None:
+    assert list(wire.client.lookup("Patient", [])) == []
+    assert wire.calls == 0
+
+
+def test_a_lookup_leaves_out_what_it_did_not_ask_for(wire: Wire) -> None:
+    _answer(wire, f"{BASE}/Patient?_id=a%2Cb&_count=2", _page("a", "stranger"))
+    assert [patient["id"] for patient in wire.client.lookup("Patient", ["a", "b"])] == ["a"]

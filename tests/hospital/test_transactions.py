@@ -9,7 +9,14 @@ import pytest
 
 from fhirbridge import fhirjson
 from fhirbridge.errors import FatalHospitalError, Resource, TemporaryHospitalError
-from fhirbridge.hospital import put_entry, transaction_bundle
+from fhirbridge.hospital import (
+    conditional_put_entry,
+    create_entry,
+    delete_entry,
+    identifier_query,
+    put_entry,
+    transaction_bundle,
+)
 
 from .conftest import BASE, Wire
 
@@ -105,6 +112,68 @@ def test_the_version_to_replace_travels_as_a_weak_etag() -> None:
         "url": "Observation/o1",
         "ifMatch": 'W/"7"',
     }
+
+
+def test_a_deletion_of_what_is_not_there_is_no_failure(wire: Wire) -> None:
+    said = [{"status": "204"}, {"status": "404 Not Found"}, {"status": "410 Gone"}, {"status": "409 Conflict"}]
+    wire.network.post(BASE, json=_answer(*said))
+    results = wire.client.send([delete_entry("Patient", "p1")] * 4, "transaction")
+    assert [(result.status, result.gone, result.ok) for result in results] == [
+        (204, True, True),
+        (404, True, True),
+        (410, True, True),
+        (409, False, False),
+    ]
+    assert [result.failure() is None for result in results] == [True, True, True, False]
+
+
+def test_an_outcome_in_the_place_of_a_resource_is_no_resource(wire: Wire) -> None:
+    outcome = {"resourceType": "OperationOutcome", "issue": [{"severity": "information", "code": "informational"}]}
+    answer = _answer({"status": "200 OK"})
+    answer["entry"][0]["resource"] = outcome
+    wire.network.post(BASE, json=answer)
+    [result] = wire.client.send([delete_entry("Patient", "p1")], "transaction")
+    assert (result.type, result.id, result.resource, result.outcome) == ("Patient", "p1", None, outcome)
+
+
+def test_a_batch_is_sent_and_answered_as_one(wire: Wire) -> None:
+    wire.network.post(BASE, json=_answer({"status": "201"}, {"status": "404"}, kind="batch-response"))
+    entries = [put_entry(OBSERVATION, base_url=BASE), put_entry(OBSERVATION, base_url=BASE)]
+    assert [result.status for result in wire.client.send(entries, "batch")] == [201, 404]
+    assert fhirjson.loads(wire.network.calls[0].request.body)["type"] == "batch"
+
+
+def test_entries_for_ids_of_the_servers_own_leave_ours_at_home() -> None:
+    without = {"resourceType": "Observation", "valueQuantity": {"value": Decimal("5.50")}}
+    assert create_entry(OBSERVATION, full_url="urn:uuid:1", if_none_exist="identifier=s%7Cv") == {
+        "fullUrl": "urn:uuid:1",
+        "resource": without,
+        "request": {"method": "POST", "url": "Observation", "ifNoneExist": "identifier=s%7Cv"},
+    }
+    assert "ifNoneExist" not in create_entry(OBSERVATION, full_url="urn:uuid:1", if_none_exist=None)["request"]
+    assert conditional_put_entry(OBSERVATION, "identifier=s%7Cv", full_url="urn:uuid:1") == {
+        "fullUrl": "urn:uuid:1",
+        "resource": without,
+        "request": {"method": "PUT", "url": "Observation?identifier=s%7Cv"},
+    }
+    assert OBSERVATION["id"] == "o1"
+
+
+def test_a_deletion_may_name_the_version_that_it_means() -> None:
+    assert delete_entry("Patient", "p1") == {"request": {"method": "DELETE", "url": "Patient/p1"}}
+    assert delete_entry("Patient", "p1", if_match="3")["request"]["ifMatch"] == 'W/"3"'
+
+
+@pytest.mark.parametrize(
+    ("identifier", "query"),
+    [
+        ({"system": "urn:a", "value": "S-001"}, "identifier=urn%3Aa%7CS-001"),
+        ({"system": "urn:a", "value": "1,2|3$4\\5&é"}, "identifier=urn%3Aa%7C1%5C%2C2%5C%7C3%5C%244%5C%5C5%26%C3%A9"),
+        ({"value": "S-001"}, "identifier=%7CS-001"),
+    ],
+)
+def test_an_identifier_is_asked_for_with_everything_escaped(identifier: Resource, query: str) -> None:
+    assert identifier_query(identifier) == query
 
 
 def test_traffic_adds_up(wire: Wire) -> None:

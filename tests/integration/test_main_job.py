@@ -10,8 +10,9 @@ import pytest
 from fhir.resources.R4B import get_fhir_model_class
 
 from fhirbridge import fhirjson, settings
-from fhirbridge.cli.exchange import run_push, run_verify
+from fhirbridge.cli.exchange import run_push
 from fhirbridge.cli.loading import Loaded, load_records
+from fhirbridge.cli.reconciling import run_reconcile
 from fhirbridge.cli.workplace import Workplace
 from fhirbridge.demo.cohort import write_cohort
 from fhirbridge.identity import new_key
@@ -137,17 +138,18 @@ def test_it_arrives_whole_and_a_second_push_sends_nothing(loaded: Workplace, hos
 def test_it_arrives_whole_at_a_hapi_server(loaded_into_sqlite: Workplace, hapi: str) -> None:
     place = at(loaded_into_sqlite, hapi)
     arrives(place)
-    assert run_verify(place, quiet=True).total.digits_lost == 0
+    assert run_reconcile(place, full=True, quiet=True).total.digits_lost == 0
 
 
 def arrives(place: Workplace) -> None:
     stored = sum(place.store.counts(place.study.id).values())
     first, second = run_push(place, quiet=True), run_push(place, quiet=True)
     assert first.failures == []
-    assert (first.sent, first.complete) == (stored, True)
-    assert (second.sent, second.unchanged) == (0, stored)
-    assert second.statuses.get("none") is None
-    report = run_verify(place, quiet=True)
-    assert report.agrees, report.as_dict()
-    assert report.total.expected == stored
+    withheld = first.fates["withheld"]
+    assert (first.sent, first.complete) == (stored - withheld, True)
+    assert (second.requests, second.fates["unchanged"]) == (0, stored - withheld)
+    for full in (False, True):
+        report = run_reconcile(place, full=full, quiet=True)
+        assert report.in_step, report.as_dict()
+        assert report.total.same + report.total.digits_lost == stored - withheld
     place.close()

@@ -46,3 +46,11 @@ class Make:
         """The study and so many subjects, each with so many Observations."""
         everyone = [self.subject(f"{self.study}-p{number:03d}", observations) for number in range(subjects)]
         return [(5, self.study_resource()), *(ranked for subject in everyone for ranked in subject)]
+
+    def consent(self, id: str, patient: str, status: str = "active") -> Resource:
+        about = {"reference": f"Patient/{patient}"}
+        return {"resourceType": "Consent", "id": id, "meta": self.meta(), "status": status, "patient": about}
+
+    def research_subject(self, id: str, patient: str, status: str = "on-study") -> Resource:
+        about = {"reference": f"Patient/{patient}"}
+        return {"resourceType": "ResearchSubject", "id": id, "meta": self.meta(), "status": status, "individual": about}

@@ -8,26 +8,16 @@ import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import text
 
 from fhirbridge.errors import StoreError
 from fhirbridge.store import Store, schema
-
-
-@contextlib.contextmanager
-def connected(url: str) -> Iterator[object]:
-    engine = create_engine(make_url(url).set(drivername=url.split(":")[0].replace("postgresql", "postgresql+psycopg")))
-    try:
-        with engine.begin() as connection:
-            yield connection
-    finally:
-        engine.dispose()
+from tests.store.raw import connected
 
 
 def test_a_new_store_is_empty(store: Store) -> None:

@@ -1,0 +1,15 @@
+"""Instants as the store writes them: UTC to the millisecond and of equal width, so that text sorts as time does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+Clock = Callable[[], datetime]
+Now = Callable[[], str]
+"""Gives this instant as text; asked only once the writer has its turn, for waiting for it takes time."""
+
+
+def written(moment: datetime) -> str:
+    """Return an instant as text, like 2026-11-22T14:49:24.000Z."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -171,7 +171,9 @@ def _warm_up(place: Workplace, server: str) -> None:
     bodies = list(_bundles(place, server))
     while sent < WARM_UP:
         for body in bodies:
-            requests.post(server, data=body, headers=HEADERS, timeout=120).raise_for_status()
+            answer = requests.post(server, data=body, headers=HEADERS, timeout=120)
+            if answer.status_code != 200:
+                raise SystemExit(f"the warming up was refused: {answer.text[:500]}")
             sent += body.count(b'"fullUrl"')
 
 

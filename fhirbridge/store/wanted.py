@@ -57,7 +57,8 @@ def terms(policy: Policy, withdrawn: ColumnElement[bool]) -> Terms:
     ``concerned`` holds for every row that is pending or withheld, and for few others; it looks at no table but the
     acknowledgements, so that a query finds these rows before it looks at more.
     """
-    usual = or_(~withdrawn, current.c.type.in_(_KEPT[policy])) if _KEPT[policy] else ~withdrawn
+    taken = acknowledged.c.resource.is_not(None)  # what a server never had, it does not get after a withdrawal
+    usual = or_(~withdrawn, and_(taken, current.c.type.in_(_KEPT[policy]))) if _KEPT[policy] else ~withdrawn
     old = acknowledged.c.hash.is_distinct_from(current.c.hash)
     due = or_(old, acknowledged.c.state != "live")
     gone = _gone(policy)

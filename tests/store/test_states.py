@@ -148,7 +148,7 @@ class World:
     def expected(self, one: Known, policy: str) -> dict[str, Any]:
         kind, acknowledged = one.resource["resourceType"], one.acknowledged
         hash, state = acknowledged or (None, None)
-        usual = one.compartment not in self.withdrawn() or kind in KEPT[policy]
+        usual = one.compartment not in self.withdrawn() or (kind in KEPT[policy] and acknowledged is not None)
         wanted, pending, withheld = "live", hash != one.hash or state != "live", False
         if not usual and (policy == "stop" or acknowledged is None):
             wanted, pending, withheld = None, False, hash != one.hash

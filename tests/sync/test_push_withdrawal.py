@@ -69,6 +69,19 @@ def test_delete_takes_everything_of_the_subject_away_the_patient_last(withdraw, 
     assert deleted[-1] == "Patient/trial-p000"
 
 
+@pytest.mark.parametrize("policy", ["stop", "retract", "delete"])
+def test_of_a_subject_who_withdrew_before_anything_was_sent_nothing_is_sent(store, put, make, server, policy) -> None:
+    """Not even the Consent, which would refer to a Patient that is not there."""
+    server.needs_targets = True
+    put(make.cohort(2))
+    put([consent(make, "trial-p000", "inactive")])
+    with server.connected() as hospital:
+        report = pushed(store, hospital, withdrawal=policy)
+    assert report.complete
+    assert dict(report.fates) == {"created": 4, "withheld": 4}
+    assert not [url for url in server.kept if "p000" in url]
+
+
 def test_a_consent_given_again_brings_everything_back(withdraw, store, put, make, server) -> None:
     withdraw(withdrawal="retract")
     put([consent(make, "trial-p000", "active")])

@@ -47,18 +47,23 @@ def _meta_profiles(node: Node) -> list[str]:
     return [p for p in named if isinstance(p, str)] if isinstance(named, list) else []
 
 
-def _unknown(walker: Walker, canonical: str, path: str) -> None:
+def _unknown(walker: Walker, canonical: str, path: str, severity: str = "warning") -> None:
     text = f"The profile {canonical} is not loaded, so it was not checked."
-    walker.error("not-found", "profile-unknown", text, path, "Load the package that defines it.", "warning")
+    walker.error("not-found", "profile-unknown", text, path, "Load the package that defines it.", severity)
 
 
 def to_value(walker: Walker, node: Node, ref: TypeRef, shape: Element) -> None:
-    """Check a value against the profile of its element's type; of several it must conform to one."""
+    """Check a value against the profile of its element's type; of several it must conform to one.
+
+    Where a profile demands another that is not loaded, conformance to it cannot be said. An unknown extension is let
+    pass as it is anywhere else.
+    """
     wanted = [p for p in ref.profiles if shape.home != p.partition("|")[0]]
     if len(ref.profiles) == 1 and wanted:
         tree = walker.snapshots.tree(wanted[0])
         if tree is None:
-            _unknown(walker, wanted[0], node.path)
+            severity = "warning" if node.type == "Extension" else "error"
+            _unknown(walker, wanted[0], node.path, severity)
         else:
             walker.against(node, tree)
     elif len(ref.profiles) > 1:

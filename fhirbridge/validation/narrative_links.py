@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from html import unescape
 from typing import TYPE_CHECKING, Any
 
+from fhirbridge.validation.tree import STRUCTURES
+
 if TYPE_CHECKING:
     from fhirbridge.validation.node import Node
     from fhirbridge.validation.walker import Walker
@@ -15,6 +17,8 @@ _LINK = re.compile(r"<(?P<tag>a|img)\b[^>]*?\s(?:href|src)\s*=\s*(?:\"(?P<one>[^
 _NAME = re.compile(r"\s(?:id|name)\s*=\s*(?:\"(?P<one>[^\"]*)\"|'(?P<two>[^']*)')")
 _NOWHERE = re.compile(r"(?:urn|cid|vbscript|javascript):", re.IGNORECASE)
 """Schemes of links that no reader of a narrative can follow, or that run something."""
+_SHOWN = STRUCTURES + "textLink"
+"""Joins a part of the text to the element it shows: https://hl7.org/fhir/extensions/StructureDefinition-textLink.html."""
 
 
 def local(div: str) -> Iterator[str]:
@@ -36,6 +40,27 @@ def lead_somewhere(walker: Walker, node: Node) -> bool:
         return False
     wanted = set(local(div)) - set(_names(div))
     return not wanted or wanted <= set(_ids(walker.resource_node.value)) | _contained(walker)
+
+
+def shows_what_it_says(walker: Walker, node: Node) -> bool:
+    """Tell whether what a Narrative's textLink extensions join is there: ids in the text, and elements by ``#id``."""
+    div = node.value.get("div") if isinstance(node.value, dict) else None
+    told = node.value.get("extension") if isinstance(div, str) else None
+    for extension in told if isinstance(told, list) else ():
+        parts = extension.get("extension") if isinstance(extension, dict) and extension.get("url") == _SHOWN else None
+        for part in parts if isinstance(parts, list) else ():
+            if isinstance(part, dict) and not _is_there(walker, str(div), part):
+                return False
+    return True
+
+
+def _is_there(walker: Walker, div: str, part: dict[str, Any]) -> bool:
+    if part.get("url") == "htmlid":
+        return part.get("valueString") in set(_names(div))
+    target = part.get("valueUri")
+    if part.get("url") == "data" and isinstance(target, str) and target.startswith("#"):
+        return target[1:] in {*_ids(walker.resource_node.value), *_contained(walker)}
+    return True
 
 
 def _contained(walker: Walker) -> set[str]:

@@ -129,6 +129,9 @@ def _matches(walker: Walker, item: Node, sliced: Element, discriminator: dict[st
     kind, path = discriminator.get("type"), str(discriminator.get("path", "$this"))
     steps = split(path, sliced)
     wanted = list(_defined(walker, sliced, steps))
+    url = extension_url(sliced) if steps == ["url"] else None
+    if url is not None and not any(map(_says_something, wanted)):  # an extension whose definition is not loaded
+        return isinstance(item.value, dict) and bool(item.value.get("url") == url)
     if not wanted or (kind in ("value", "pattern") and not any(map(_says_something, wanted))):
         return None
     found = list(_found(walker, [item], steps))
@@ -238,7 +241,16 @@ def _defined(walker: Walker, at: Element, steps: list[str]) -> Iterator[Element]
     child = shape.children.get(step) or shape.children.get(step.removesuffix("[x]") + "[x]")
     if child is not None:
         only = list(child.slices.values())
-        yield from _defined(walker, only[0] if child.is_choice and len(only) == 1 else child, rest)
+        found = list(_defined(walker, only[0] if child.is_choice and len(only) == 1 else child, rest))
+        yield from found if any(map(_says_something, found)) else [*found, *_profiled(walker, at, shape, steps)]
+
+
+def _profiled(walker: Walker, at: Element, shape: Element, steps: list[str]) -> Iterator[Element]:
+    """Follow the path through the profiles on an element's type, which its own children (with the slice) hide."""
+    for canonical in [p for t in at.types for p in t.profiles] if at.children else ():
+        tree = walker.snapshots.tree(canonical)
+        if tree is not None and tree is not shape:
+            yield from _defined(walker, tree, steps)
 
 
 def extension_url(sliced: Element) -> str | None:

@@ -40,6 +40,10 @@ class Snapshots:
         structure = self.definitions.structure(canonical)
         if structure is None:
             return None
+        url, _, part = canonical.partition("#")
+        if part:
+            whole = self.tree(url)
+            return next((element for element in whole.walk() if element.id == part), whole) if whole else None
         if canonical in self._making:
             raise ProfileError(f"{canonical} is circular: {' → '.join([*self._making, canonical])}.")
         self._making.append(canonical)

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from fhirbridge.validation import datatype_rules, definition_rules, narrative_links, questionnaires, ucum
+from fhirbridge.validation import (
+    datatype_rules,
+    definition_rules,
+    narrative_controls,
+    narrative_links,
+    questionnaires,
+    ucum,
+)
 from fhirbridge.validation.tree import Element
 
 if TYPE_CHECKING:
@@ -30,6 +37,7 @@ IDS = "descendants().id.isDistinct()"
 MAPPED = "group.all(element.code.in(source) and element.target.code.in(target))"
 COUNT = "content != 'complete' or count.empty() or count = repeat(concept).count()"
 LINKED = "div.links().all(leadsSomewhere())"
+SHOWN = "extension.all(textLink())"
 INCLUDED = "(compose.include | compose.exclude).system.all(absolute() and valueSet().not())"
 
 _QUANTITIES = ("Quantity", "Age", "Count", "Distance", "Duration")
@@ -54,7 +62,10 @@ RULES: dict[str, tuple[dict[str, Any], ...]] = {
         _rule("ide-value", URI, "with urn:ietf:rfc:3986 as system the value is an absolute URI"),
     ),
     "Meta": (_rule("met-security", SECURITY, "security labels are a set: none comes twice"),),
-    "Narrative": (_rule("txt-links", LINKED, "links can be followed, and those to #id find it in the resource"),),
+    "Narrative": (
+        _rule("txt-links", LINKED, "links can be followed, and those to #id find it in the resource"),
+        _rule("txt-shown", SHOWN, "a textLink's htmlid is in the narrative, and its data, if local, in the resource"),
+    ),
     **dict.fromkeys(_QUANTITIES, _OF_QUANTITIES),
     "CodeSystem": (
         _rule("csd-count", COUNT, "of a complete code system count is the number of its concepts"),
@@ -78,17 +89,26 @@ RULES: dict[str, tuple[dict[str, Any], ...]] = {
 Schema = dict[str, Any] | bool
 
 EVERY_RESOURCE = _rule("res-ids", IDS, "ids of elements are unique in their resource")
-_KEYS = frozenset(rule["key"] for rules in RULES.values() for rule in rules) | {EVERY_RESOURCE["key"]}
+_KEYS = frozenset(
+    [*(rule["key"] for rules in RULES.values() for rule in rules), EVERY_RESOURCE["key"], *narrative_controls.KEYS]
+)
 
 
 def add(root: Element, *, is_resource: bool) -> None:
-    """Put the rules for a type among its root's invariants, where they are not yet."""
-    wanted = [*RULES.get(root.path, ()), *([EVERY_RESOURCE] if is_resource else [])]
-    known = {rule.get("key") for rule in root.constraints}
-    fresh = [{**rule, "source": root.home} for rule in wanted if rule["key"] not in known]
+    """Put the rules for a type among its root's invariants, and what extensions ask for among their elements'."""
+    _put(root, [*RULES.get(root.path, ()), *([EVERY_RESOURCE] if is_resource else [])])
+    for element in root.walk():
+        if "extension" in element.definition:
+            _put(element, list(narrative_controls.rules(element)))
+
+
+def _put(element: Element, wanted: list[dict[str, Any]]) -> None:
+    """Add the rules that an element does not have yet."""
+    known = {(rule.get("key"), rule.get("expression")) for rule in element.constraints}
+    fresh = [{**rule, "source": element.home} for rule in wanted if (rule["key"], rule["expression"]) not in known]
     if fresh:
-        root.definition["constraint"] = [*root.constraints, *fresh]
-        root.__dict__.pop("constraints", None)
+        element.definition["constraint"] = [*element.constraints, *fresh]
+        element.__dict__.pop("constraints", None)
 
 
 def without(definition: dict[str, Any]) -> dict[str, Any]:
@@ -120,6 +140,8 @@ RUN: dict[str, Callable[[Walker, Node], bool]] = {
     MAPPED: definition_rules.mapped,
     INCLUDED: definition_rules.included,
     LINKED: narrative_links.lead_somewhere,
+    SHOWN: narrative_links.shows_what_it_says,
+    narrative_controls.SOURCED: narrative_controls.sourced,
 }
 NEEDS_WALKER = frozenset({INCLUDED, MAPPED, SEARCHED})
 
@@ -172,6 +194,8 @@ def schema(expression: str, python: Schema) -> Schema:
         return {"anyOf": [{"not": {"required": ["data", "size" if expression == SIZE else "hash"]}}, python]}
     if expression == LINKED:
         return {"anyOf": [{"properties": {"div": {"not": {"pattern": "[<]a\\b|=\\s*[\"']#"}}}}, python]}
+    if expression == SHOWN:
+        return {"anyOf": [{"not": {"required": ["extension"]}}, python]}
     if expression == SECURITY:
         return {"anyOf": [{"properties": {"security": {"maxItems": 1}}}, python]}
     if expression == UNIT:

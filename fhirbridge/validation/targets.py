@@ -46,6 +46,8 @@ def check(walker: Walker, node: Node, ref: TypeRef, element: Element) -> None:
             f"{node.path}.type",
         )
     kind = actual or told
+    if found is not None and known is None:
+        _check_unknown(walker, node, ref, found)
     if kind is None or not ref.targets or known is None:
         return
     if kind not in known:
@@ -114,6 +116,18 @@ def _check_profiles(walker: Walker, node: Node, ref: TypeRef, element: Element, 
             node.path,
             f"Validate that {kind} against the profile to see why.",
         )
+
+
+def _check_unknown(walker: Walker, node: Node, ref: TypeRef, found: dict[str, object]) -> None:
+    """Say that a target at hand cannot be judged, where a profile that it might conform to is not loaded."""
+    types = {target: _type_of(walker, target) for target in ref.targets}
+    missing = [target for target, type_ in types.items() if type_ is None]
+    target = walker.model.root(found, node.path)
+    if not missing or target is None or set(_ANY) & set(types.values()):
+        return
+    if not any(walker.conforms(target, canonical) for canonical, type_ in types.items() if type_ == target.type):
+        text = f"The profile {missing[0]} is not loaded, so what {node.path} points at was not checked against it."
+        walker.error("not-found", "profile-unknown", text, node.path, "Load the package that defines it.")
 
 
 def _known_types(walker: Walker, targets: tuple[str, ...]) -> set[str] | None:

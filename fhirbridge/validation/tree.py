@@ -12,6 +12,7 @@ from fhirbridge.errors import ProfileError, Resource
 UNBOUNDED = 1 << 30
 STRUCTURES = "http://hl7.org/fhir/StructureDefinition/"
 _FHIR_TYPE = STRUCTURES + "structuredefinition-fhir-type"
+_PROFILE_ELEMENT = STRUCTURES + "elementdefinition-profile-element"
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +207,21 @@ def type_ref(given: dict[str, Any]) -> TypeRef:
         code = str(named[0]) if named else code.rpartition(".")[2].lower()
     elif code.startswith(STRUCTURES):
         code = code[len(STRUCTURES) :]
-    profiles, targets = tuple(given.get("profile", ())), tuple(given.get("targetProfile", ()))
-    return TypeRef(code, profiles, targets, tuple(given.get("aggregation", ())), str(given.get("versioning", "")))
+    targets = tuple(given.get("targetProfile", ()))
+    return TypeRef(
+        code, _profiles(given), targets, tuple(given.get("aggregation", ())), str(given.get("versioning", ""))
+    )
+
+
+def _profiles(given: dict[str, Any]) -> tuple[str, ...]:
+    """Return the profiles on a type, each with the element meant (``url#id``) where only that of the profile counts."""
+    found = list(given.get("profile", ()))
+    for number, beside in enumerate(given.get("_profile", ())):
+        told = beside.get("extension", ()) if isinstance(beside, dict) else ()
+        part = next((e.get("valueString") for e in told if e.get("url") == _PROFILE_ELEMENT), None)
+        if part and number < len(found) and found[number]:
+            found[number] = f"{found[number]}#{part}"
+    return tuple(found)
 
 
 def _prefixed(definition: dict[str, Any], prefix: str) -> Any:

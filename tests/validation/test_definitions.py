@@ -115,7 +115,11 @@ def test_paths_in_an_archive_lead_nowhere(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["cache", "core.tgz", "deep"]
 
 
-@pytest.mark.parametrize("content", [b"", b"not a tar", tgz([]), tgz([("package/package.json", b'{"name": "other"}')])])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"not a tar", tgz([]), tgz([("package/package.json", b'{"name": "other"}')])],
+    ids=["nothing", "not an archive", "an empty archive", "another package"],
+)
 def test_what_is_not_the_package_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "core.tgz").write_bytes(content)
     with pytest.raises(InputError):

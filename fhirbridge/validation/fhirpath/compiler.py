@@ -170,7 +170,7 @@ def _is(inner: Tree, name: str) -> Run:
 
 def _as(inner: Tree, name: str) -> Run:
     before = compile_tree(inner)
-    return lambda env, focus: [item for item in before(env, focus) if types.is_just(env, item, name)]
+    return lambda env, focus: [item for item in before(env, focus) if types.is_taken_as(env, item, name)]
 
 
 def _op(operator: str, left: Tree, right: Tree) -> Run:

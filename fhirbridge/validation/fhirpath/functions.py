@@ -63,6 +63,11 @@ def _of_type(env: Env, items: Items, type_: Run) -> Items:
     return [item for item in items if types.is_just(env, item, name)]
 
 
+def _as(env: Env, items: Items, type_: Run) -> Items:
+    name = type_(env, items)[0]
+    return [item for item in items if types.is_taken_as(env, item, name)]
+
+
 def _is(env: Env, items: Items, type_: Run) -> Items:
     if len(items) > 1:
         raise EvaluationError("is() takes one item")
@@ -167,7 +172,7 @@ FUNCTIONS: dict[str, tuple[int, int, Body]] = {
     "select": (1, 1, _select),
     "repeat": (1, 1, _repeat),
     "ofType": (1, 1, _of_type),
-    "as": (1, 1, _of_type),
+    "as": (1, 1, _as),
     "is": (1, 1, _is),
     "not": (0, 0, _not),
     "single": (0, 0, _single),

@@ -65,6 +65,15 @@ def is_just(env: Env, item: Any, name: str) -> bool:
     return is_a(env, item, name)
 
 
+def is_taken_as(env: Env, item: Any, name: str) -> bool:
+    """The same for ``as`` alone, where a System type's bare name means FHIR's type of that name too.
+
+    Published R4 invariants say ``value as String``, and HL7's validator reads them so.
+    """
+    meant = name in _SYSTEM and isinstance(item, Node) and item.type == name[0].lower() + name[1:]
+    return meant or is_just(env, item, name)
+
+
 def _parent(env: Env, kind: str) -> str | None:
     structure = env.model.snapshots.definitions.structure("http://hl7.org/fhir/StructureDefinition/" + kind)
     above = structure.get("baseDefinition") if structure else None

@@ -7,7 +7,7 @@ import re
 import tomllib
 from decimal import Decimal
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -79,14 +79,53 @@ class Criterion(_Part, frozen=True, kw_only=True):
     maximum: int | None = None
 
 
+Pick = Literal["nearest", "first", "last"]
+"""Which of several results within one visit's window is the visit's."""
+
+
 class Visit(_Part, frozen=True, kw_only=True):
     """A planned visit: ``week`` after the anchor; days before and after that still count, both inclusive."""
 
     name: str
     week: int
+    """Negative before the anchor."""
+    day: int = 0
+    """Days added to the weeks."""
     title: str | None = None
     before_days: int | None = None
     after_days: int | None = None
+    pick: Pick | None = None
+
+    @property
+    def offset(self) -> int:
+        """Days from the anchor to this visit's target."""
+        return 7 * self.week + self.day
+
+
+class Window(_Part, frozen=True, kw_only=True):
+    """Where one procedure's window at one visit differs; what is absent is as elsewhere."""
+
+    visit: str
+    before_days: int | None = None
+    after_days: int | None = None
+    pick: Pick | None = None
+
+
+class Procedure(_Part, frozen=True, kw_only=True):
+    """What is done at visits, with windows of its own: the analytes it lists, or itself where it lists none."""
+
+    name: str
+    analytes: tuple[str, ...] = ()
+    before_days: int | None = None
+    after_days: int | None = None
+    grace_days: int = 0
+    """Days after a window's end before what has not come counts as missed."""
+    pick: Pick = "nearest"
+    tie: Literal["earlier", "later"] = "earlier"
+    """Which side of the target wins where two are equally near."""
+    visits: tuple[str, ...] | None = None
+    """Visits at which it is expected; absent: all."""
+    windows: tuple[Window, ...] = ()
 
 
 class Schedule(_Part, frozen=True, kw_only=True):
@@ -96,13 +135,35 @@ class Schedule(_Part, frozen=True, kw_only=True):
     before_days: int
     after_days: int
     visits: tuple[Visit, ...]
+    anchor: Literal["index_date", "enrolment_date", "consent_date"] = "index_date"
+    """The subject's date that weeks are counted from."""
+    procedures: tuple[Procedure, ...] = ()
     unscheduled: str = "UNS"
     requires_consent: tuple[Literal["laboratory", "imaging"], ...] = ("laboratory", "imaging")
     """Tables whose rows must not be dated before the subject's consent."""
 
     def target(self, visit: Visit, anchor: dt.date) -> dt.date:
-        """Return the day this visit is planned for, ``week`` weeks after the anchor."""
-        return anchor + dt.timedelta(weeks=visit.week)
+        """Return the day this visit is planned for, ``week`` weeks and ``day`` days after the anchor."""
+        return anchor + dt.timedelta(days=visit.offset)
+
+    def procedure(self, item: str | None) -> Procedure | None:
+        """Return the procedure of an analyte, or of its own name where it lists no analytes."""
+        return next((one for one in self.procedures if item in (one.analytes or (one.name,))), None)
+
+    def window(self, visit: Visit, item: str | None) -> tuple[int, int, Pick]:
+        """Return days before and after the target that count, and the pick, for an item at a visit.
+
+        What is most particular wins: the procedure's window for this visit, the visit, the procedure, the schedule.
+        """
+        procedure = self.procedure(item)
+        own = next((one for one in procedure.windows if one.visit == visit.name), None) if procedure else None
+        before, after, pick = self.before_days, self.after_days, "nearest"
+        for part in (procedure, visit, own):
+            if part is not None:
+                before = before if part.before_days is None else part.before_days
+                after = after if part.after_days is None else part.after_days
+                pick = part.pick or pick
+        return before, after, cast(Pick, pick)
 
     @property
     def zone(self) -> ZoneInfo:
@@ -120,6 +181,8 @@ class Assay(_Part, frozen=True, kw_only=True):
     """The assay says "not detected" in words, so a result below a limit was detected."""
     positive_from: Decimal | None = None
     """Smallest value that counts as positive; a result known to lie below it is negative."""
+    copies_per_iu: Decimal | None = None
+    """How many copies this assay counts to an international unit; every maker's assay has its own factor."""
 
 
 class Logarithm(_Part, frozen=True, kw_only=True):
@@ -149,6 +212,9 @@ class Analyte(_Part, frozen=True, kw_only=True):
     """Id of the profile that its Observations follow; a tighter one than the default is written in ``profiles/``."""
     log10: Logarithm | None = None
     """Where results are also reported as a decimal logarithm."""
+    lowest_possible: Decimal | None = None
+    highest_possible: Decimal | None = None
+    """What no living person's result lies below or above, in the analyte's unit: beyond it, something is wrong."""
 
     def assay(self, name: str | None) -> Assay | None:
         """Return the named assay, the first where no name is given, None where there is none."""
@@ -222,6 +288,7 @@ def _check(study: Study, path: Path) -> None:
         ("visit", [visit.name for visit in study.schedule.visits]),
         ("analyte", [analyte.name for analyte in study.analytes]),
         ("site", [site.name for site in study.sites]),
+        ("procedure", [procedure.name for procedure in study.schedule.procedures] or ["none"]),
     ):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -237,3 +304,35 @@ def _check(study: Study, path: Path) -> None:
     for analyte in study.analytes:
         if (analyte.scale == "Qn") != (analyte.unit is not None):
             raise ConfigurationError(f"{path}: analyte {analyte.name!r}: a unit goes with scale Qn and only with it.")
+    _check_windows(study, path)
+
+
+def _check_windows(study: Study, path: Path) -> None:
+    """Refuse procedures that name what the study has not, and windows that end before they begin."""
+    days = study.schedule
+    planned = {visit.name for visit in days.visits}
+    if days.unscheduled in planned:
+        raise ConfigurationError(f"{path}: schedule.unscheduled {days.unscheduled!r} is the name of a planned visit.")
+    claimed: dict[str, str] = {}
+    for procedure in days.procedures:
+        where = f"{path}: procedure {procedure.name!r}"
+        for name in procedure.analytes or (procedure.name,):
+            if procedure.analytes and study.analyte(name) is None:
+                raise ConfigurationError(f"{where}: {name!r} is none of the study's analytes.")
+            if name in claimed:
+                raise ConfigurationError(f"{where}: {name!r} belongs to {claimed[name]!r} already. Keep it in one.")
+            claimed[name] = procedure.name
+        named = [window.visit for window in procedure.windows]
+        for name in (*(procedure.visits or ()), *named):
+            if name not in planned:
+                raise ConfigurationError(f"{where}: {name!r} is none of the study's visits.")
+        if len(set(named)) < len(named):
+            raise ConfigurationError(f"{where}: two windows for one visit. Keep one.")
+        if procedure.grace_days < 0:
+            raise ConfigurationError(f"{where}: grace_days is negative.")
+    for item in (None, *claimed):
+        for visit in days.visits:
+            before, after, _ = days.window(visit, item)
+            if before + after < 0:
+                what = f" for {item!r}" if item else ""
+                raise ConfigurationError(f"{path}: the window of visit {visit.name!r}{what} ends before it begins.")

@@ -7,7 +7,7 @@ for exact and for censored results above zero, never for "not detected".
 from __future__ import annotations
 
 from collections.abc import Iterator
-from decimal import ROUND_HALF_UP, Decimal, localcontext
+from decimal import Decimal
 
 from fhirbridge.elements import LOINC, Element, coding, concept, identifier, present, quantity, when
 from fhirbridge.errors import Resource
@@ -15,24 +15,13 @@ from fhirbridge.identity import Identity
 from fhirbridge.records.types import LaboratoryResult
 from fhirbridge.records.values import Censored, Number
 from fhirbridge.study import Assay, Logarithm, Study
+from fhirbridge.terminology.logarithms import log10
 from mappings import meta, visit
 from mappings.analyte import analyte, assay, interpretation, measuring_interval, record_name, result_quantity
 from mappings.laboratory_result import CATEGORY, result_reference
 from mappings.patient import patient_reference
 
 PROFILE = "laboratory-log10"
-
-HUNDREDTH = Decimal("0.01")
-
-
-def log10(value: Decimal) -> Decimal:
-    """Return the logarithm to two decimals, halves rounded away from zero: 10 gives 1.00, 1.7E8 gives 8.23.
-
-    Two decimals are what laboratories print for viral loads; the exact result stays in the Observation it comes from.
-    """
-    with localcontext() as context:
-        context.prec = 28
-        return value.log10().quantize(HUNDREDTH, rounding=ROUND_HALF_UP)
 
 
 def laboratory_log10(record: LaboratoryResult, study: Study, identity: Identity) -> Iterator[Resource]:

@@ -1,1 +1,1 @@
-"""What the protocol and its guidelines say, as functions: LI-RADS today; windows and endpoints beside it."""
+"""What the protocol and its guidelines say, as functions: LI-RADS and visit windows; endpoints come beside them."""

@@ -39,20 +39,16 @@ class Audit:
         return [f"{len(found)} {kind}, such as {found[0]}" for kind in kinds if (found := getattr(self, kind))]
 
 
-def audit(store: Store, server: str, target: str, study: str, *, alone: bool = True) -> Audit:
-    """Read every resource of the study from ``target``; ``server`` is what the store calls it.
-
-    ``alone`` says that nobody else put anything of this study there.
-    """
+def audit(store: Store, server: str, target: str, study: str) -> Audit:
+    """Read every resource of the study from ``target``; ``server`` is what the store calls it."""
     found = Audit()
-    with Hospital(target) as hospital:
-        served = {kind: list(_served(hospital, kind, study)) for kind in store.counts(study)}
-    there = {(kind, one["id"]): one for kind, listed in served.items() for one in listed}
     expected = dict(_expected(store, server, study))
-    for kind, listed in served.items():
-        again = [id for id, times in Counter(one["id"] for one in listed).items() if times > 1]
-        found.duplicates += [f"{kind}/{id}" for id in again]
-    found.duplicates += _bearing_the_same(there, {name for name, _ in expected.values()})
+    with Hospital(target) as hospital:
+        served = [(kind, one) for kind in store.counts(study) for one in _served(hospital, kind, study)]
+    there = {(kind, one["id"]): one for kind, one in served}
+    listed = Counter((kind, one["id"]) for kind, one in served)
+    found.duplicates += [f"{kind}/{id}" for (kind, id), times in listed.items() if times > 1]
+    found.duplicates += _bearing_the_same(there)
     theirs_by_ours = {ours: name for ours, (name, _) in expected.items()}
     crosswalk = {ours: name[1] for ours, name in theirs_by_ours.items() if name != ours}
     for name, delivery in expected.values():
@@ -60,9 +56,8 @@ def audit(store: Store, server: str, target: str, study: str, *, alone: bool = T
         if name in there:
             lost = [to for to in references(relative(there[name], target)) if to not in there]
             found.dangling += [f"{name[0]}/{name[1]} to {kind}/{id}" for kind, id in lost]
-    if alone:
-        known = {name for name, delivery in expected.values() if delivery.wanted == "live"}
-        found.unexpected += [f"{kind}/{id}" for kind, id in there if (kind, id) not in known]
+    known = {name for name, delivery in expected.values() if delivery.wanted == "live"}
+    found.unexpected += [f"{kind}/{id}" for kind, id in there if (kind, id) not in known]
     return found
 
 
@@ -79,15 +74,15 @@ def _expected(store: Store, server: str, study: str) -> Iterator[tuple[Name, tup
             yield (kind, id), ((kind, one.server_id or id), one)
 
 
-def _bearing_the_same(there: dict[Name, Resource], ours: set[Name]) -> Iterator[str]:
-    """Yield what has a business identifier, or a tag of our id, that another of its type has, if one is ours."""
+def _bearing_the_same(there: dict[Name, Resource]) -> Iterator[str]:
+    """Yield what has a business identifier, or a tag of our id, that another of its type has too."""
     bearers: dict[tuple[str, object], list[Name]] = {}
     for name, one in there.items():
         tags = {(tag.get("system"), tag.get("code")) for tag in one["meta"].get("tag", ()) if _is_id(tag)}
         for bearing in identifiers(one) | tags:
             bearers.setdefault((name[0], bearing), []).append(name)
     for names in bearers.values():
-        if len(names) > 1 and not ours.isdisjoint(names):
+        if len(names) > 1:
             yield " and ".join(f"{kind}/{id}" for kind, id in names)
 
 
@@ -100,7 +95,6 @@ def _judge(
 ) -> None:
     shown = f"{name[0]}/{name[1]}"
     if delivery.wanted != "live":
-        found.unexpected += [shown] if theirs is not None and delivery.acknowledged is None else []
         return
     if theirs is None:
         found.missing.append(shown)

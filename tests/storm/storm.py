@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import datetime as dt
 import random
+import secrets
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from fhirbridge import identity, settings
 from fhirbridge.cli.exchange import run_push
 from fhirbridge.cli.loading import load_records
 from fhirbridge.cli.reconciling import run_reconcile
-from fhirbridge.cli.workplace import Workplace
+from fhirbridge.cli.workplace import STUDIES, Workplace
 from fhirbridge.demo.cohort import write_cohort
 from fhirbridge.errors import Resource
 from fhirbridge.hospital import Hospital, put_entry
@@ -57,8 +58,6 @@ class Weather:
     edits: int = 5
     changed: float = 0.3
     strategies: dict[str, str] = field(default_factory=dict)
-    alone: bool = True
-    """Whether nobody else has anything of the study on the server."""
 
 
 @dataclass
@@ -96,6 +95,7 @@ def _place(weather: Weather, directory: Path, database: str, hospital: str) -> W
     key = directory / "fhirbridge.key"
     identity.new_key(key)
     lines: dict[str, object] = {
+        "study": _study(directory).as_posix(),
         "hospital": hospital,
         "database": database,
         "pseudonym_key": key.as_posix(),
@@ -106,6 +106,15 @@ def _place(weather: Weather, directory: Path, database: str, hospital: str) -> W
     text += "[hospital_strategies]\n" + "".join(f'{kind} = "{name}"\n' for kind, name in weather.strategies.items())
     (directory / "fhirbridge.toml").write_text(text, encoding="utf-8")
     return Workplace(settings.read(directory / "fhirbridge.toml"))
+
+
+def _study(directory: Path) -> Path:
+    """Write the shipped study under a name of its own, so that storms and other tests can share a server."""
+    number, file = f"{secrets.randbelow(10**8):08d}", directory / "study.toml"
+    text = (STUDIES / "nct07120750.toml").read_text(encoding="utf-8")
+    text = text.replace("07120750", number).replace("IIT-2024-077", f"IIT-{number}")
+    file.write_text(text, encoding="utf-8")
+    return file
 
 
 class _Storm:
@@ -219,11 +228,10 @@ class _Storm:
         sent = self._proxy.report().requests - report.requests
         self._expect("a push with nothing to do", again.complete and sent == 0, f"{sent} requests, {again.fates}")
         server = self._place.server or ""
-        self._outcome.audit = audit(self._store, server, self._target, self._study, alone=self._weather.alone)
+        self._outcome.audit = audit(self._store, server, self._target, self._study)
         self._outcome.faults += self._outcome.audit.faults
-        if self._weather.alone:
-            full = run_reconcile(self._place, full=True, quiet=True)
-            self._expect("reconcile", full.in_step and not full.unreadable, f"it found {full.discrepancies[:3]}")
+        full = run_reconcile(self._place, full=True, quiet=True)
+        self._expect("reconcile", full.in_step and not full.unreadable, f"it found {full.discrepancies[:3]}")
         self._store_is_clean(server)
 
     def _store_is_clean(self, server: str) -> None:

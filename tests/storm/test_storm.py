@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from mappings import MAPPINGS
 from tests.storm.storm import Outcome, Weather, storm
 
-ABOUT_SUBJECTS = ("BodyStructure", "Consent", "DiagnosticReport", "Observation", "Patient", "ResearchSubject")
-"""Types that no other test has under the same identifier on a server that tests share."""
-
+KINDS = [one.resource_type for one in MAPPINGS]
 SEARCHED_BY_IDENTIFIER = ("Patient", "Observation", "DiagnosticReport", "Consent")
 """Types of which sekmet-fhir finds one by its identifier; of others it ignores such a question."""
 
@@ -39,6 +38,6 @@ def test_a_storm_doubles_nothing_on_a_server_that_chooses_the_ids(hospital: str,
 @pytest.mark.hapi
 @pytest.mark.parametrize("strategy", ["update", "conditional-create"])
 def test_a_storm_over_hapi_leaves_each_resource_once_and_right(hapi: str, strategy: str, tmp_path: Path) -> None:
-    weather = Weather(subjects=3, kills=3, edits=1, strategies=dict.fromkeys(ABOUT_SUBJECTS, strategy), alone=False)
+    weather = Weather(subjects=3, kills=3, edits=1, strategies=dict.fromkeys(KINDS, strategy))
     outcome = storm(weather, tmp_path, f"sqlite:///{tmp_path / 'store.db'}", hapi)
     assert_weathered(outcome, kills=3, edits=1)

@@ -33,6 +33,8 @@ def test_a_push_that_fails_is_told_logged_and_kept_under_one_run_id(run: Run, ho
     lines = [json.loads(line) for line in (tmp_path / "log.json").read_text(encoding="utf-8").splitlines()]
     assert [line["event"] for line in lines if line["event"] != "library"] == [
         "run_started",
+        "request_retried",
+        "request_retried",
         "run_failed",
         "notification_sent",
     ]

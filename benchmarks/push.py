@@ -124,22 +124,23 @@ def _ours(place: Workplace, server: str) -> float:
 
 def _bare(place: Workplace, server: str) -> float:
     """Send the same Bundles without reading, noting or checking anything but the status."""
-    first, *rest = list(_bundles(place, server))
-    waiting: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    for body in rest:
-        waiting.put(body)
+    [first], *rest = list(_bundles(place, server))
+    waiting: queue.SimpleQueue[list[bytes]] = queue.SimpleQueue()
+    for bodies in rest:
+        waiting.put(bodies)
     failed: list[int] = []
 
     def work() -> None:
         with requests.Session() as session:
             while True:
                 try:
-                    body = waiting.get_nowait()
+                    bodies = waiting.get_nowait()
                 except queue.Empty:
                     return
-                answer = session.post(server, data=body, headers=HEADERS, timeout=120)
-                if answer.status_code != 200:
-                    failed.append(answer.status_code)
+                for body in bodies:
+                    answer = session.post(server, data=body, headers=HEADERS, timeout=120)
+                    if answer.status_code != 200:
+                        failed.append(answer.status_code)
 
     def send_all() -> None:
         requests.post(server, data=first, headers=HEADERS, timeout=120).raise_for_status()
@@ -155,20 +156,19 @@ def _bare(place: Workplace, server: str) -> float:
     return seconds
 
 
-def _bundles(place: Workplace, server: str) -> Iterator[bytes]:
-    """Build what our push sends: per subject, in rank order, at most 100 entries."""
+def _bundles(place: Workplace, server: str) -> Iterator[list[bytes]]:
+    """Build what our push sends: for each subject its Bundles, in rank order, of at most 100 entries."""
     for name in place.store.outstanding(server, place.study.id):
         found = place.store.deliveries(server, place.study.id, name)
-        for start in range(0, len(found), 100):
-            part = found[start : start + 100]
-            entries = [put_entry(one.stored.content(), base_url=server) for one in part]
-            yield fhirjson.dumps(transaction_bundle(entries))
+        entries = [put_entry(one.stored.content(), base_url=server) for one in found]
+        parts = [entries[start : start + 100] for start in range(0, len(entries), 100)]
+        yield [fhirjson.dumps(transaction_bundle(part)) for part in parts]
 
 
 def _warm_up(place: Workplace, server: str) -> None:
     """Have the server's compiler see as many resources as it needs to come up to its speed."""
     sent = 0
-    bodies = list(_bundles(place, server))
+    bodies = [body for bundles in _bundles(place, server) for body in bundles]
     while sent < WARM_UP:
         for body in bodies:
             answer = requests.post(server, data=body, headers=HEADERS, timeout=120)

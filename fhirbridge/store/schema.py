@@ -21,7 +21,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-REVISION = "0002"
+REVISION = "0003"
 """The newest migration."""
 
 REVISION_TABLE = "fhirbridge_schema"
@@ -215,4 +215,160 @@ consent = Table(
     Column("since", TEXT, nullable=False),
     Index("consent_by_compartment", "study", "compartment"),
     comment="Each Consent resource: whether it is active, and since when.",
+)
+
+link = Table(
+    "link",
+    metadata,
+    Column("key", KEY, primary_key=True, autoincrement=False),
+    Column("study", TEXT, nullable=False),
+    Column("subject", TEXT, nullable=False),
+    Column("lookup", TEXT, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("state", TEXT, nullable=False),
+    Column("reason", TEXT),
+    Column("since", TEXT, nullable=False),
+    Column("checked", TEXT),
+    UniqueConstraint("study", "lookup", name="link_identity"),
+    Index("link_by_subject", "study", "subject"),
+    comment="Which hospital number is which subject (the id of our Patient): sealed, found by a keyed digest.",
+)
+
+link_event = Table(
+    "link_event",
+    metadata,
+    Column("number", KEY, primary_key=True, autoincrement=False),
+    Column("study", TEXT, nullable=False),
+    Column("subject", TEXT, nullable=False),
+    Column("at", TEXT, nullable=False),
+    Column("by", TEXT, nullable=False),
+    Column("action", TEXT, nullable=False),
+    Column("detail", TEXT, nullable=False),
+    Index("link_event_by_subject", "study", "subject", "number"),
+    comment="What was ever done to a link, and who looked at one; append-only.",
+)
+
+arrival = Table(
+    "arrival",
+    metadata,
+    Column("key", KEY, primary_key=True, autoincrement=False),
+    Column("study", TEXT, nullable=False),
+    Column("subject", TEXT, nullable=False),
+    Column("feed", TEXT, nullable=False),
+    Column("reference", TEXT, nullable=False),
+    Column("version", TEXT, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("at", TEXT, nullable=False),
+    Column("run", TEXT, nullable=False),
+    UniqueConstraint("study", "feed", "reference", "hash", name="arrival_identity"),
+    Index("arrival_by_subject", "study", "subject", "key"),
+    comment="Every version of every result that a source sent, naming no patient; append-only.",
+)
+
+candidate = Table(
+    "candidate",
+    metadata,
+    Column("key", KEY, primary_key=True, autoincrement=False),
+    Column("study", TEXT, nullable=False),
+    Column("subject", TEXT, nullable=False),
+    Column("feed", TEXT, nullable=False),
+    Column("reference", TEXT, nullable=False),
+    Column("arrival", KEY, ForeignKey("arrival.key", name="candidate_from"), nullable=False),
+    Column("state", TEXT, nullable=False),
+    Column("reasons", TEXT, nullable=False),
+    Column("analyte", TEXT, nullable=False),
+    Column("visit", TEXT),
+    Column("offset", Integer),
+    Column("inside", Boolean, nullable=False),
+    Column("collected", TEXT),
+    Column("proposal", LargeBinary, nullable=False),
+    Column("changed", TEXT, nullable=False),
+    Column("decision", Integer),
+    Column("recorded", LargeBinary),
+    UniqueConstraint("study", "feed", "reference", name="candidate_identity"),
+    Index("candidate_by_state", "study", "state", "analyte", "changed", "key"),
+    Index("candidate_by_change", "study", "state", "changed", "key"),
+    Index("candidate_by_subject", "study", "subject", "analyte", "key"),
+    comment="One row per result of a source: what it would mean to the study, and where it stands.",
+)
+
+decision = Table(
+    "decision",
+    metadata,
+    Column("candidate", KEY, ForeignKey("candidate.key", name="decision_on"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("arrival", KEY, ForeignKey("arrival.key", name="decision_about"), nullable=False),
+    Column("action", TEXT, nullable=False),
+    Column("by", TEXT, nullable=False),
+    Column("at", TEXT, nullable=False),
+    Column("reason", TEXT, nullable=False),
+    Column("value", LargeBinary),
+    Column("proposal", LargeBinary, nullable=False),
+    Column("run", TEXT),
+    PrimaryKeyConstraint("candidate", "number", name="decision_identity"),
+    comment="Every decision on a candidate, and what it was shown then; append-only.",
+)
+
+candidate_tally = Table(
+    "candidate_tally",
+    metadata,
+    Column("study", TEXT, nullable=False),
+    Column("state", TEXT, nullable=False),
+    Column("analyte", TEXT, nullable=False),
+    Column("candidates", Integer, nullable=False),
+    PrimaryKeyConstraint("study", "state", "analyte", name="candidate_tally_identity"),
+    comment="How many candidates there are of each state, kept in the same transactions as they are.",
+)
+
+watermark = Table(
+    "watermark",
+    metadata,
+    Column("study", TEXT, nullable=False),
+    Column("feed", TEXT, nullable=False),
+    Column("subject", TEXT, nullable=False),
+    Column("question", TEXT, nullable=False),
+    Column("at", TEXT, nullable=False),
+    Column("run", TEXT, nullable=False),
+    PrimaryKeyConstraint("study", "feed", "subject", "question", name="watermark_identity"),
+    comment="When the last question of a kind began that was answered whole; subject '' is all of them at once.",
+)
+
+pull = Table(
+    "pull",
+    metadata,
+    Column("run", TEXT, ForeignKey("run.id", name="pull_of"), primary_key=True),
+    Column("study", TEXT, nullable=False),
+    Column("context", LargeBinary, nullable=False),
+    Column("funnel", LargeBinary),
+    comment="What a pull was asked under, frozen, and its funnel; by these it can be replayed.",
+)
+
+pulled = Table(
+    "pulled",
+    metadata,
+    Column("run", TEXT, ForeignKey("run.id", name="pulled_by"), nullable=False),
+    Column("arrival", KEY, ForeignKey("arrival.key", name="pulled_what"), nullable=False),
+    Column("novelty", TEXT, nullable=False),
+    Column("fate", TEXT, nullable=False),
+    PrimaryKeyConstraint("run", "arrival", name="pulled_identity"),
+    comment="What each pull found new or changed, and what became of it then.",
+)
+
+message = Table(
+    "message",
+    metadata,
+    Column("key", KEY, primary_key=True, autoincrement=False),
+    Column("study", TEXT, nullable=False),
+    Column("digest", TEXT, nullable=False),
+    Column("received", TEXT, nullable=False),
+    Column("source", TEXT, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("state", TEXT, nullable=False),
+    Column("findings", TEXT, nullable=False),
+    Column("done", TEXT),
+    Column("run", TEXT),
+    UniqueConstraint("study", "digest", name="message_identity"),
+    Index("message_by_state", "study", "state", "key"),
+    comment="HL7 v2 messages as they were received, sealed, until what they hold is in the inbox.",
 )

@@ -14,7 +14,6 @@ from fhirbridge.sync.looking import Look
 from fhirbridge.sync.naming import Name
 from fhirbridge.sync.planning import SENT, Change, Planned, explained, plan_group
 from fhirbridge.sync.push import Chosen, PushOptions
-from fhirbridge.sync.strategies import Strategies
 
 DONE_QUIETLY = frozenset({"adopt", "no-op"})
 """Actions that send nothing and note something."""
@@ -71,13 +70,7 @@ class Planner:
         self._policy = options.withdrawal
         self._look: Look | None = None
         if look:
-            strategies = Strategies(
-                capabilities=contact(store, hospital),
-                limits=options.limits,
-                by_type=options.strategies,
-                mode_wanted=options.mode,
-            )
-            self._look = Look(store, hospital, strategies)
+            self._look = Look(store, hospital, options.strategies_at(contact(store, hospital)))
 
     def groups(self) -> Iterator[list[Planned]]:
         """Yield what is planned for each compartment, the study's own first, and count it."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fhirbridge.errors import HospitalError, TemporaryHospitalError
-from fhirbridge.hospital import Hospital
+from fhirbridge.hospital import Capabilities, Hospital
 from fhirbridge.hospital.capabilities import check_writable
 from fhirbridge.store import Policy, Store
 from fhirbridge.sync import contact
@@ -59,6 +59,10 @@ class PushOptions:
     lease_seconds: float = SECONDS
     impatient: bool = False
     """Ask the server also while its breaker is open: somebody is waiting at a terminal."""
+
+    def strategies_at(self, capabilities: Capabilities) -> Strategies:
+        """Return how to write to a server that says this of itself. Raises ConfigurationError for unknown choices."""
+        return Strategies(capabilities=capabilities, limits=self.limits, by_type=self.strategies, mode_wanted=self.mode)
 
 
 def push(
@@ -161,12 +165,7 @@ class _Push:
             self._failed(error)
             self._report.stopped = str(error)
             return None
-        return Strategies(
-            capabilities=capabilities,
-            limits=self._options.limits,
-            by_type=self._options.strategies,
-            mode_wanted=self._options.mode,
-        )
+        return self._options.strategies_at(capabilities)
 
     def _send_all(self, compartments: Sequence[str] | None) -> None:
         report, policy = self._report, self._options.withdrawal

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
 from fhirbridge.automation.facts import numbers
 from fhirbridge.automation.logs import Note
 from fhirbridge.automation.standing import GOOD, NEUTRAL, STUCK
 from fhirbridge.errors import FhirbridgeError, StoreError
-from fhirbridge.store import Store
+from fhirbridge.store import Store, instants
 
 Event = Literal["run_failed", "run_still_failing", "run_needs_a_person", "run_recovered"]
 Trouble = Literal["failing", "stuck"]
@@ -121,7 +121,7 @@ class Notifier:
         channels: Sequence[Channel],
         *,
         reminder: timedelta = timedelta(hours=24),
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] = instants.utc_now,
         counted: Callable[[str, bool], None] | None = None,
     ) -> None:
         self._channels = channels
@@ -146,7 +146,7 @@ class Notifier:
         if judged.event is None or alert is None:
             return alert
         if self._delivered(_notice(judged.event, ended, alert, now), note):
-            alert = None if judged.event == "run_recovered" else replace(alert, told=_instant(now), known=True)
+            alert = None if judged.event == "run_recovered" else replace(alert, told=instants.written(now), known=True)
             self._known[ended.command] = alert
         return alert
 
@@ -191,7 +191,7 @@ def due(before: Alert | None, outcome: str, now: datetime, reminder: timedelta) 
     trouble: Trouble = "stuck" if outcome in STUCK else "failing"
     alert = before
     if alert is None or alert.trouble != trouble:
-        alert = Alert(since=_instant(now), trouble=trouble, known=before.known if before else False)
+        alert = Alert(since=instants.written(now), trouble=trouble, known=before.known if before else False)
     if alert.told is None:
         return Judgement("run_failed" if trouble == "failing" else "run_needs_a_person", alert)
     if not reminder or now - datetime.fromisoformat(alert.told) < reminder:
@@ -213,12 +213,8 @@ def _notice(event: Event, ended: Ended, alert: Alert, now: datetime) -> Notice:
         study=ended.study,
         server=ended.server,
         outcome=ended.outcome,
-        at=_instant(now),
+        at=instants.written(now),
         since=alert.since,
         counts=counts,
         message=" ".join(part for part in parts if part),
     )
-
-
-def _instant(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -10,6 +10,11 @@ Now = Callable[[], str]
 """Gives this instant as text; asked only once the writer has its turn, for waiting for it takes time."""
 
 
+def utc_now() -> datetime:
+    """Return this instant: the clock where none is given."""
+    return datetime.now(UTC)
+
+
 def written(moment: datetime) -> str:
     """Return an instant as text, like 2026-11-22T14:49:24.000Z."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

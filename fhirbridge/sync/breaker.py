@@ -9,13 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
-from fhirbridge.store import Store
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+from fhirbridge.store import Store, instants
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +27,7 @@ class Breaker:
     """One server's breaker; ``worked`` and ``failed`` are told of every answer that says something about the server."""
 
     def __init__(
-        self, store: Store, server: str, rest: Rest | None = None, clock: Callable[[], datetime] = _now
+        self, store: Store, server: str, rest: Rest | None = None, clock: Callable[[], datetime] = instants.utc_now
     ) -> None:
         self._store = store
         self._server = server
@@ -66,7 +62,7 @@ class Breaker:
         if opens:
             doubled = self._rest.first * 2.0 ** min(self._failures - self._rest.after, 30)
             pause = max(min(doubled, self._rest.longest), asked_for or 0.0)
-            until = (self._clock() + timedelta(seconds=pause)).astimezone(UTC).isoformat(timespec="milliseconds")
+            until = instants.written(self._clock() + timedelta(seconds=pause))
         self._store.note_server(self._server, failures=self._failures, open_until=until, last_error=message)
         return opens
 

@@ -6,19 +6,15 @@ Its CapabilityStatement is kept for an hour, so that a push of one changed resou
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from fhirbridge.hospital import Capabilities, Hospital
-from fhirbridge.store import Store
+from fhirbridge.store import Store, instants
 
 KEPT = timedelta(hours=1)
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-def contact(store: Store, hospital: Hospital, *, clock: Callable[[], datetime] = _now) -> Capabilities:
+def contact(store: Store, hospital: Hospital, *, clock: Callable[[], datetime] = instants.utc_now) -> Capabilities:
     """Return what the server says of itself, from the store if it was asked within the hour.
 
     Raises HospitalError if it does not answer, is no FHIR server, or not one of R4.
@@ -28,7 +24,7 @@ def contact(store: Store, hospital: Hospital, *, clock: Callable[[], datetime] =
     if state.capabilities is not None and asked is not None and clock() - asked < KEPT:
         return Capabilities(state.capabilities)
     found = hospital.capabilities()
-    now = clock().astimezone(UTC).isoformat(timespec="milliseconds")
+    now = instants.written(clock())
     store.note_server(hospital.server_id, capabilities=found.statement, capabilities_at=now)
     return found
 

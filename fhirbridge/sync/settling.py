@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
 from fhirbridge import fhirjson
 from fhirbridge.errors import InputError, Resource
-from fhirbridge.store import Conflict, Delivered, Delivery, Policy, Settled, Store
+from fhirbridge.store import Conflict, Delivered, Delivery, Policy, Settled, Store, instants
 from fhirbridge.sync.comparison import as_sent
 from fhirbridge.sync.desired import WHOLE, desired, settled_content
 from fhirbridge.sync.differences import ABSENT, differences, value_at
@@ -158,7 +157,7 @@ def _equal_numbers(one: Any, other: Any) -> bool:
 
 
 def _settled(path: str, ours: Any, theirs: Any, by: str, reason: str) -> Settled:
-    at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    at = instants.written(instants.utc_now())
     return Settled(path=path, ours=_written(ours), theirs=_written(theirs), by=by, at=at, reason=reason)
 
 

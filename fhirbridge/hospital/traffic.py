@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from array import array
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +21,17 @@ class TrafficReport:
     p50: float
     p95: float
     p99: float
+
+    def since(self, before: TrafficReport) -> TrafficReport:
+        """Return what was counted after an earlier report of the same client; the latencies stay those of all."""
+        return replace(
+            self,
+            requests=self.requests - before.requests,
+            retries=self.retries - before.retries,
+            bytes_sent=self.bytes_sent - before.bytes_sent,
+            bytes_received=self.bytes_received - before.bytes_received,
+            statuses=dict(Counter(self.statuses) - Counter(before.statuses)),
+        )
 
 
 class Traffic:
@@ -53,21 +65,19 @@ class Traffic:
     def report(self) -> TrafficReport:
         """Return the counts so far."""
         with self._lock:
-            ordered = sorted(self._latencies)
             return TrafficReport(
-                requests=len(ordered),
+                requests=len(self._latencies),
                 retries=self._retries,
                 bytes_sent=self._bytes_sent,
                 bytes_received=self._bytes_received,
                 statuses=dict(sorted(self._statuses.items())),
-                p50=_percentile(ordered, 50),
-                p95=_percentile(ordered, 95),
-                p99=_percentile(ordered, 99),
+                **percentiles(self._latencies),
             )
 
 
-def _percentile(ordered: list[float], percent: int) -> float:
-    """Return the nearest-rank percentile, 0.0 of nothing."""
+def percentiles(seconds: Sequence[float]) -> dict[str, float]:
+    """Return p50, p95 and p99 by nearest rank, 0.0 of nothing."""
+    ordered = sorted(seconds)
     if not ordered:
-        return 0.0
-    return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
+        return {"p50": 0.0, "p95": 0.0, "p99": 0.0}
+    return {f"p{percent}": ordered[-(-len(ordered) * percent // 100) - 1] for percent in (50, 95, 99)}

@@ -146,7 +146,7 @@ class _Push:
         if self._error is not None:
             raise self._error
         self._tally.balance(of_a_plan=chosen is not None)
-        self._tally.measure(time.monotonic() - started, before, self._hospital.traffic.report())
+        self._tally.measure(time.monotonic() - started, self._hospital.traffic.report().since(before))
         return report
 
     def _contact(self) -> Strategies | None:

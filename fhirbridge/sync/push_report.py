@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -164,11 +163,3 @@ class PushReport:
             "entries_per_second": self.entries_per_second,
         }
         return asdict(self) | counted | computed
-
-
-def percentiles(seconds: Sequence[float]) -> dict[str, float]:
-    """Return p50, p95 and p99 by nearest rank, 0.0 of nothing."""
-    ordered = sorted(seconds)
-    if not ordered:
-        return {"p50": 0.0, "p95": 0.0, "p99": 0.0}
-    return {f"p{percent}": ordered[-(-len(ordered) * percent // 100) - 1] for percent in (50, 95, 99)}

@@ -95,9 +95,8 @@ class _Reconciliation:
             counts = self._report.by_type.setdefault(kind, TypeCounts(stored=count))
             _OfType(self, kind, counts, full=full, since=since, page_size=page_size).run()
         self._orphans()
-        after = self._hospital.traffic.report()
-        self._report.requests = after.requests - before.requests
-        self._report.bytes_received = after.bytes_received - before.bytes_received
+        traffic = self._hospital.traffic.report().since(before)
+        self._report.requests, self._report.bytes_received = traffic.requests, traffic.bytes_received
         self._report.seconds = time.monotonic() - started
         if not self._report.in_step:
             self._note("drift_found", counts=asdict(self._report.total))

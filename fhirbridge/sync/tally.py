@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from fhirbridge.hospital import TrafficReport
+from fhirbridge.hospital.traffic import percentiles
 from fhirbridge.store import Backlog, Delivery
 from fhirbridge.sync.applying import Applied
-from fhirbridge.sync.push_report import KEPT_FAILURES, PushReport, percentiles
+from fhirbridge.sync.push_report import KEPT_FAILURES, PushReport
 
 Progress = Callable[[int, int], None]
 """Called with the resources that have a fate and those there were to bring about; one call at a time."""
@@ -62,12 +63,11 @@ class Tally:
         self._report.fates = +fates
         self._report.desired = backlog.desired + max(0, seen["to do"] - self.to_do)
 
-    def measure(self, seconds: float, before: TrafficReport, after: TrafficReport) -> None:
+    def measure(self, seconds: float, traffic: TrafficReport) -> None:
         """Note how long it took and what went over the wire."""
         report = self._report
         report.seconds = seconds
         report.latencies = percentiles(self._latencies)
         for name in ("requests", "retries", "bytes_sent", "bytes_received"):
-            setattr(report, name, getattr(after, name) - getattr(before, name))
-        counts = {status: count - before.statuses.get(status, 0) for status, count in after.statuses.items()}
-        report.statuses = {status: count for status, count in counts.items() if count}
+            setattr(report, name, getattr(traffic, name))
+        report.statuses = traffic.statuses

@@ -152,8 +152,8 @@ class _Compartment:
 
     def _entries(self, part: Sequence[Planned]) -> list[Resource]:
         strategies, server = self._to.strategies, self._to.hospital.server_id
-        names = {name for one in part if one.content is not None for name in references(one.content)}
-        known = dict(self._to.look.known(names)) if self._to.look.crosses else {}
+        names = (name for one in part if one.content is not None for name in references(one.content))
+        known = dict(self._to.look.known(names))
         known |= {one.name: one.change.server_id for one in part if one.change.server_id is not None}
         if strategies.mode == "transaction":
             for one in part:

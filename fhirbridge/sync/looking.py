@@ -18,7 +18,7 @@ from fhirbridge.store import Delivery, Store
 from fhirbridge.sync.comparison import compare
 from fhirbridge.sync.desired import retracted, settled_content
 from fhirbridge.sync.entries import query
-from fhirbridge.sync.naming import Name, is_tagged, references, rewritten, version_of
+from fhirbridge.sync.naming import Name, ids_there, is_tagged, references, rewritten, version_of
 from fhirbridge.sync.planning import SENT, Planned
 from fhirbridge.sync.strategies import Strategies
 
@@ -64,12 +64,7 @@ class Look:
 
     def known(self, names: Iterable[Name]) -> Mapping[Name, str]:
         """Return the server's ids of those of these resources that it knows under another id than ours."""
-        return self._store.crosswalk(self._server, list(dict.fromkeys(names))) if self.crosses else {}
-
-    @property
-    def crosses(self) -> bool:
-        """Whether the server knows any resource of ours under an id of its own."""
-        return self._store.has_crosswalk(self._server)
+        return ids_there(self._store, self._server, names)
 
     def _current(self, planned: Sequence[Planned]) -> Iterator[tuple[Planned, Resource]]:
         by_id: dict[str, dict[str, Planned]] = {}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from fhirbridge.elements import STUDY_TAG
 from fhirbridge.errors import Resource
+from fhirbridge.store import Store
 
 Name = tuple[str, str]
 """Type and id."""
@@ -44,6 +45,14 @@ def _rewrite(tree: Any, known: Mapping[Name, str]) -> Any:
     if name is not None and theirs is not None:
         changed["reference"] = theirs if theirs.startswith("urn:") else f"{name[0]}/{theirs}"
     return changed
+
+
+def ids_there(store: Store, server: str, names: Iterable[Name]) -> Mapping[Name, str]:
+    """Return a server's ids of those of these resources that it knows under another id than ours.
+
+    ``names`` are not gone through where the server knows none so.
+    """
+    return store.crosswalk(server, list(dict.fromkeys(names))) if store.has_crosswalk(server) else {}
 
 
 def relative(tree: Any, base_url: str) -> Any:

@@ -21,7 +21,7 @@ from fhirbridge.store import Acknowledged, ConflictNote, Delivered, Delivery, He
 from fhirbridge.sync.bits import Bits
 from fhirbridge.sync.comparison import SAME, Comparison, compare
 from fhirbridge.sync.desired import acknowledged_content, desired
-from fhirbridge.sync.naming import Name, identifiers, is_tagged, references, rewritten, version_of
+from fhirbridge.sync.naming import Name, identifiers, ids_there, is_tagged, references, rewritten, version_of
 from fhirbridge.sync.notes import Note, silent
 from fhirbridge.sync.reconcile_report import Discrepancy, ReconcileReport, TypeCounts
 
@@ -250,9 +250,7 @@ class _OfType:
         return compare(content, theirs, self._server)
 
     def _in_their_terms(self, content: Resource) -> Resource:
-        if not self._store.has_crosswalk(self._server):
-            return content
-        return rewritten(content, self._store.crosswalk(self._server, list(dict.fromkeys(references(content)))))
+        return rewritten(content, ids_there(self._store, self._server, references(content)))
 
     def _learn(self, held: Held, known: Acknowledged, version: str | None) -> None:
         """Note the version of a resource that is as it should be, so that the next update can name it."""

@@ -16,7 +16,7 @@ from fhirbridge.store import Conflict, Delivered, Delivery, Policy, Settled, Sto
 from fhirbridge.sync.comparison import as_sent
 from fhirbridge.sync.desired import WHOLE, desired, settled_content
 from fhirbridge.sync.differences import ABSENT, differences, value_at
-from fhirbridge.sync.naming import Name, references, relative, rewritten
+from fhirbridge.sync.naming import Name, ids_there, references, relative, rewritten
 
 Side = Literal["ours", "theirs"]
 
@@ -145,7 +145,7 @@ def _note_held(store: Store, server: str, delivery: Delivery, content: Resource,
 
 def _in_our_terms(store: Store, server: str, delivery: Delivery, theirs: Resource, ours: Resource) -> Resource:
     """Return the server's resource with our id and references, and without what servers add by themselves."""
-    known = store.crosswalk(server, list(dict.fromkeys(references(ours)))) if store.has_crosswalk(server) else {}
+    known = ids_there(store, server, references(ours))
     back = {(kind, its_id): id for (kind, id), its_id in known.items()}
     content = rewritten(relative(as_sent(ours, fhirjson.content(theirs)), server), back)
     return {**content, "id": delivery.stored.id}

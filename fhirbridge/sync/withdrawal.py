@@ -11,9 +11,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from fhirbridge.errors import Resource
 from fhirbridge.store import Store, Stored
-
-Name = tuple[str, str]
-"""Type and id."""
+from fhirbridge.sync.naming import Name, references
 
 
 def withdrawn(store: Store, updated: Iterable[Resource], written: Collection[Name]) -> Iterator[tuple[int, Resource]]:
@@ -34,17 +32,10 @@ def withdrawn(store: Store, updated: Iterable[Resource], written: Collection[Nam
 
 def _left_behind(store: Store, before: Stored, now: Resource) -> Iterator[Stored]:
     if before.type == "DiagnosticReport":
-        kept = set(_references(now, "result"))
-        gone = [name for name in _references(before.content(), "result") if name not in kept]
+        kept = set(references(now.get("result")))
+        gone = [name for name in references(before.content().get("result")) if name not in kept]
         yield from store.read_many("Observation", [id for kind, id in gone if kind == "Observation"])
     elif before.type == "Observation":
         for other in store.iterate(before.study, types=["Observation"], compartment=before.compartment):
-            if (before.type, before.id) in _references(other.content(), "derivedFrom"):
+            if (before.type, before.id) in references(other.content().get("derivedFrom")):
                 yield other
-
-
-def _references(resource: Resource, element: str) -> list[Name]:
-    """Return what an element's literal references ``Type/id`` point to."""
-    literals = (one.get("reference", "") for one in resource.get(element, []))
-    parts = (literal.split("/") for literal in literals)
-    return [(found[0], found[1]) for found in parts if len(found) == 2]

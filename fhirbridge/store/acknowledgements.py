@@ -88,9 +88,8 @@ def _row(one: Delivered, server: int, at: str, run: str) -> dict[str, Any]:
 
 def any_taken(connection: Connection, base_url: str, study: str) -> bool:
     """Say whether a server ever acknowledged a resource of a study."""
-    taken = acknowledged.join(current, acknowledged.c.resource == current.c.key)
-    chosen = select(current.c.key).select_from(taken)
-    chosen = chosen.where(acknowledged.c.server == servers.known(base_url), current.c.study == study)
+    taken = acknowledged.join(current, servers.stands(acknowledged, base_url))
+    chosen = select(current.c.key).select_from(taken).where(current.c.study == study)
     return connection.execute(chosen.limit(1)).first() is not None
 
 

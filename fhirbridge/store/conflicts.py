@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, RowMapping, Select, and_, func, select
+from sqlalchemy import Connection, RowMapping, Select, func, select
 
 from fhirbridge.store import servers
 from fhirbridge.store.acknowledgements import SEND_AGAIN
@@ -72,14 +72,13 @@ def query(base_url: str) -> Select[Any]:
     """Return the query for a server's conflicts, with the keys of their resources."""
     columns = [conflict.c[name] for name in Conflict.__dataclass_fields__ if name not in ("type", "id", "compartment")]
     chosen = select(current.c.key, current.c.type, current.c.id, current.c.compartment, *columns)
-    on = and_(conflict.c.resource == current.c.key, conflict.c.server == servers.known(base_url))
-    return chosen.select_from(conflict.join(current, on))
+    return chosen.select_from(conflict.join(current, servers.stands(conflict, base_url)))
 
 
 def count(connection: Connection, base_url: str, study: str) -> int:
     """Return how many resources of a study have a conflict at a server, whether we have something to send or not."""
-    disputed = conflict.join(current, conflict.c.resource == current.c.key)
-    chosen = select(func.count()).select_from(disputed).where(conflict.c.server == servers.known(base_url))
+    disputed = conflict.join(current, servers.stands(conflict, base_url))
+    chosen = select(func.count()).select_from(disputed)
     return connection.execute(chosen.where(current.c.study == study)).scalar_one()
 
 

@@ -12,13 +12,11 @@ from fhirbridge.store.schema import crosswalk
 from fhirbridge.store.schema import resource as current
 from fhirbridge.store.writes import batches, upsert
 
-_HERE = current.c.key == crosswalk.c.resource
-
 
 def ids(connection: Connection, base_url: str, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
     """Return, by our type and id, the server's ids of those of these resources for which it has another."""
     chosen = select(current.c.type, current.c.id, crosswalk.c.id.label("theirs")).where(
-        _HERE, crosswalk.c.server == servers.known(base_url), crosswalk.c.id != current.c.id
+        servers.stands(crosswalk, base_url), crosswalk.c.id != current.c.id
     )
     rows = [row for some in batches(names) for row in connection.execute(chosen.where(named(some)))]
     return {(kind, ours): theirs for kind, ours, theirs in rows}
@@ -39,7 +37,7 @@ def any_known(connection: Connection, base_url: str) -> bool:
 def our_names(connection: Connection, base_url: str, type: str, server_ids: Sequence[str]) -> dict[str, str]:
     """Return our ids of resources of a type by the server's ids; those that are not ours are left out."""
     chosen = select(crosswalk.c.id, current.c.id.label("ours")).where(
-        _HERE, crosswalk.c.server == servers.known(base_url), current.c.type == type
+        servers.stands(crosswalk, base_url), current.c.type == type
     )
     found = [connection.execute(chosen.where(crosswalk.c.id.in_(some))) for some in batches(server_ids)]
     return {theirs: ours for rows in found for theirs, ours in rows}

@@ -138,9 +138,7 @@ def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
 def _query(terms: Terms) -> Select[Any]:
     """Return the query for everything a Delivery needs but the decisions, at the server given as ``base_url``."""
     base_url = bindparam("base_url", type_=TEXT)
-    has_settled = select(settlement.c.path).where(
-        settlement.c.server == servers.known(base_url), settlement.c.resource == current.c.key
-    )
+    has_settled = select(settlement.c.path).where(servers.stands(settlement, base_url))
     return resources.query(wanted.source(base_url)).add_columns(
         terms.wanted.label("wanted"),
         terms.pending.label("pending"),

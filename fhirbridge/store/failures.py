@@ -91,8 +91,7 @@ def query(base_url: str) -> Select[Any]:
     """Return the query for a server's failures, with the keys of their resources."""
     columns = [failure.c[name] for name in Failure.__dataclass_fields__ if name not in ("type", "id", "compartment")]
     chosen = select(current.c.key, current.c.type, current.c.id, current.c.compartment, *columns)
-    on = and_(failure.c.resource == current.c.key, failure.c.server == servers.known(base_url))
-    return chosen.select_from(failure.join(current, on))
+    return chosen.select_from(failure.join(current, servers.stands(failure, base_url)))
 
 
 def made(row: RowMapping) -> Failure:
@@ -110,8 +109,8 @@ def one(connection: Connection, base_url: str, type: str, id: str) -> Failure | 
 
 def unpark(connection: Connection, base_url: str, names: Sequence[tuple[str, str]] | None, study: str) -> int:
     """Forget the failures of these resources, or all that are parked, and return how many; they are tried again."""
-    chosen = select(failure.c.resource).join(current, failure.c.resource == current.c.key)
-    chosen = chosen.where(failure.c.server == servers.known(base_url), current.c.study == study)
+    refused = failure.join(current, servers.stands(failure, base_url))
+    chosen = select(failure.c.resource).select_from(refused).where(current.c.study == study)
     wanted = [failure.c.parked] if names is None else [named(some) for some in batches(names)]
     keys = {key for condition in wanted for key in connection.execute(chosen.where(condition)).scalars()}
     return remove(connection, failure, servers.known(base_url), keys)
@@ -122,11 +121,10 @@ def absent_names(connection: Connection, base_url: str, study: str) -> set[tuple
 
     That is what was parked before it was ever taken, what others deleted there, and what was given up.
     """
-    server = servers.known(base_url)
-    taken = and_(acknowledged.c.server == server, acknowledged.c.resource == current.c.key)
-    parked_at = and_(failure.c.server == server, failure.c.resource == current.c.key)
-    disputed = and_(conflict.c.server == server, conflict.c.resource == current.c.key)
-    decided = and_(settlement.c.server == server, settlement.c.resource == current.c.key, settlement.c.path == "")
+    taken = servers.stands(acknowledged, base_url)
+    parked_at = servers.stands(failure, base_url)
+    disputed = servers.stands(conflict, base_url)
+    decided = and_(servers.stands(settlement, base_url), settlement.c.path == "")
     name = select(current.c.type, current.c.id).where(current.c.study == study)
     parked = name.select_from(current.join(failure, parked_at).outerjoin(acknowledged, taken))
     parked = parked.where(failure.c.parked, failure.c.hash == current.c.hash, acknowledged.c.hash.is_(None))

@@ -35,9 +35,7 @@ class Held:
 
 def query(base_url: str, study: str, type: str) -> Select[Any]:
     """Return the query for what a server acknowledged of a study's resources of a type."""
-    server = servers.known(base_url)
-    taken = and_(acknowledged.c.server == server, acknowledged.c.resource == current.c.key)
-    crossed = and_(crosswalk.c.server == server, crosswalk.c.resource == current.c.key)
+    taken, crossed = servers.stands(acknowledged, base_url), servers.stands(crosswalk, base_url)
     return (
         select(
             *(current.c[name] for name in ("key", "type", "id", "compartment")),

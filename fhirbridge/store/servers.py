@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-from sqlalchemy import BindParameter, Connection, ScalarSelect, func, insert, select, update
+from sqlalchemy import BindParameter, ColumnElement, Connection, ScalarSelect, Table, and_, func, insert, select, update
 
 from fhirbridge import fhirjson
 from fhirbridge.errors import Resource
-from fhirbridge.store.schema import server
+from fhirbridge.store.schema import resource, server
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +39,11 @@ class ServerChanges(TypedDict, total=False):
 def known(base_url: str | BindParameter[str]) -> ScalarSelect[int]:
     """Return the key of a server as part of a query; null, which equals nothing, for one never written to."""
     return select(server.c.key).where(server.c.base_url == base_url).scalar_subquery()
+
+
+def stands(table: Table, base_url: str | BindParameter[str]) -> ColumnElement[bool]:
+    """Return the condition that a row of a table is what is known, at a server, of a row of ``resource``."""
+    return and_(table.c.server == known(base_url), table.c.resource == resource.c.key)
 
 
 def key(connection: Connection, base_url: str) -> int:

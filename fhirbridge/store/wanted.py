@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, FromClause, Table, and_, case, false, null, or_
+from sqlalchemy import BindParameter, ColumnElement, FromClause, and_, case, false, null, or_
 from sqlalchemy.sql.elements import literal
 
 from fhirbridge.store import servers
@@ -37,12 +37,8 @@ def source(base_url: str | BindParameter[str]) -> FromClause:
     """Return ``resource`` with its acknowledgement, other id, failure and conflict at a server, where there are any."""
     joined: FromClause = current
     for table in (acknowledged, crosswalk, failure, conflict):
-        joined = joined.outerjoin(table, _of(table, base_url))
+        joined = joined.outerjoin(table, servers.stands(table, base_url))
     return joined
-
-
-def _of(table: Table, base_url: str | BindParameter[str]) -> ColumnElement[bool]:
-    return and_(table.c.server == servers.known(base_url), table.c.resource == current.c.key)
 
 
 OWNED_BY_HOSPITAL = crosswalk.c.owner.is_not_distinct_from("hospital")

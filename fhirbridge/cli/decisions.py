@@ -9,7 +9,7 @@ import typer
 
 from fhirbridge.cli import console
 from fhirbridge.cli.workplace import Workplace
-from fhirbridge.errors import ConfigurationError
+from fhirbridge.hospital.addresses import normalised
 from fhirbridge.store import Conflict, Failure
 from fhirbridge.sync.naming import Name
 
@@ -26,11 +26,7 @@ Limit = Annotated[int, typer.Option("--limit", min=1, help="How many are shown; 
 
 def server_of(place: Workplace) -> str:
     """Return the hospital of the settings as sync state names it. Raises ConfigurationError if none is set."""
-    if place.server is None:
-        raise ConfigurationError(
-            "no hospital is set: --hospital URL, FHIRBRIDGE_HOSPITAL or `hospital` in the settings."
-        )
-    return place.server
+    return normalised(place.hospital_url)
 
 
 def user() -> str:

@@ -94,7 +94,17 @@ class Workplace:
     @property
     def server(self) -> str | None:
         """What sync state calls the hospital of the settings: its normalised base URL."""
-        return None if self.settings.hospital is None else normalised(str(self.settings.hospital))
+        return None if self.settings.hospital is None else normalised(self.hospital_url)
+
+    @property
+    def hospital_url(self) -> str:
+        """The hospital's FHIR base URL as the settings have it. Raises ConfigurationError if none is set."""
+        if self.settings.hospital is None:
+            raise ConfigurationError(
+                "no hospital is set. Give its FHIR base URL: --hospital URL, FHIRBRIDGE_HOSPITAL or `hospital` in "
+                "fhirbridge.toml."
+            )
+        return str(self.settings.hospital)
 
     @contextmanager
     def hospital(self, *, ask_first: bool = True) -> Iterator[Hospital]:
@@ -103,15 +113,11 @@ class Workplace:
         ``ask_first`` makes sure that it is a FHIR R4 server, unless it said so within the hour; a push does so itself,
         and only if there is something to send.
         """
-        if self.settings.hospital is None:
-            raise ConfigurationError(
-                "no hospital is set. Give its FHIR base URL: --hospital URL, FHIRBRIDGE_HOSPITAL or `hospital` in "
-                "fhirbridge.toml."
-            )
+        url = self.hospital_url
         kinds = sorted({mapping.resource_type for mapping in mappings.MAPPINGS})
         granted = access(self.settings, kinds)
         with Hospital(
-            str(self.settings.hospital),
+            url,
             timeout=(10.0, self.settings.hospital_timeout),
             connections=self.settings.hospital_connections,
             auth=granted.auth,

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from fhirbridge.errors import FatalHospitalError, HospitalError, Resource, TemporaryHospitalError
 from fhirbridge.hospital import EntryResult, Hospital, delete_entry
+from fhirbridge.sync.applied import DONE, Applied
 from fhirbridge.sync.entries import entry, is_conditional, parts, urn
 from fhirbridge.sync.ledger import Ledger, Taken
 from fhirbridge.sync.looking import Look
@@ -25,20 +26,6 @@ from fhirbridge.sync.strategies import Strategies
 
 _LOOKS = 5
 """How often a version that moved is looked for: after a lost answer it was our own write that moved it."""
-
-_DONE: dict[str, Fate] = {"create": "created", "update": "updated", "retract": "retracted", "delete": "deleted"}
-
-
-@dataclass(slots=True)
-class Applied:
-    """What became of each planned resource; ``trouble`` is the failure that stopped it, if the server was at fault."""
-
-    fates: list[tuple[Planned, Fate]] = field(default_factory=list)
-    failures: list[PushFailure] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-    """How long each Bundle took until its answer, retries included."""
-    statuses: list[str] = field(default_factory=list)
-    trouble: HospitalError | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +169,7 @@ class _Compartment:
                 self._done.statuses.append(str(result.status))
         self._to.ledger.acknowledge(taken)
         for one, _, _ in taken:
-            self._fates([one], _DONE[one.change.action])
+            self._fates([one], DONE[one.change.action])
         for one, result in found:
             self._was_there(one, result)
         for one, result in recreated:

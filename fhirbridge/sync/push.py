@@ -17,7 +17,8 @@ from fhirbridge.hospital import Capabilities, Hospital
 from fhirbridge.hospital.capabilities import check_writable
 from fhirbridge.store import Policy, Store
 from fhirbridge.sync import contact
-from fhirbridge.sync.applying import Applied, Applying
+from fhirbridge.sync.applied import Applied
+from fhirbridge.sync.applying import Applying
 from fhirbridge.sync.breaker import Breaker, Rest
 from fhirbridge.sync.caution import Caution
 from fhirbridge.sync.desired import is_given_up

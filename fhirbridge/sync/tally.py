@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from fhirbridge.hospital import TrafficReport
 from fhirbridge.hospital.traffic import percentiles
 from fhirbridge.store import Backlog, Delivery
-from fhirbridge.sync.applying import Applied
+from fhirbridge.sync.applied import Applied
 from fhirbridge.sync.push_report import KEPT_FAILURES, PushReport
 
 Progress = Callable[[int, int], None]

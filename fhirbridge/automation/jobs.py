@@ -14,11 +14,11 @@ from datetime import datetime, tzinfo
 from typing import Any, Literal, Protocol
 
 from fhirbridge.automation import inbox
-from fhirbridge.automation.logs import Note
 from fhirbridge.automation.standing import look
 from fhirbridge.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_REFUSED, EXIT_SERVER, FhirbridgeError, StoreError
 from fhirbridge.settings import Settings
 from fhirbridge.store import Store
+from fhirbridge.sync.notes import Note
 
 Result = Literal["done", "refused", "needs a person", "incomplete", "failed", "interrupted", "skipped"]
 

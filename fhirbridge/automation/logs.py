@@ -1,14 +1,15 @@
 """Structured logs: one line per event with the run it belongs to, as text for people or JSON for machines.
 
 Who has something to say gets a ``Note`` and calls ``note("resource_parked", resource="Observation/…", status=422)``;
-``facts`` says which events and facts there are. Libraries' loggers end in the same lines.
+``facts`` says which events and facts there are; of an exception given as ``error`` its type, place and harmless text
+are kept. Libraries' loggers end in the same lines.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
@@ -20,9 +21,7 @@ from fhirbridge.automation import failing
 from fhirbridge.automation.facts import EVENTS, allowed
 from fhirbridge.errors import ConfigurationError
 from fhirbridge.settings import Settings
-
-Note = Callable[..., None]
-"""``note(event, **facts)``; ``error`` may be an exception, of which type, place and harmless text are kept."""
+from fhirbridge.sync.notes import Note
 
 Line = MutableMapping[str, Any]
 Form = Literal["console", "json"]

@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
 from fhirbridge.automation.facts import numbers
-from fhirbridge.automation.logs import Note
 from fhirbridge.automation.standing import GOOD, NEUTRAL, STUCK
 from fhirbridge.errors import FhirbridgeError, StoreError
 from fhirbridge.store import Store, instants
+from fhirbridge.sync.notes import Note
 
 Event = Literal["run_failed", "run_still_failing", "run_needs_a_person", "run_recovered"]
 Trouble = Literal["failing", "stuck"]

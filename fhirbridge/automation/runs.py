@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from fhirbridge.automation import logs
 from fhirbridge.automation.failing import harmless
-from fhirbridge.automation.logs import Note
 from fhirbridge.automation.notify import Alert, Ended, Notifier
 from fhirbridge.automation.standing import GOOD, NEUTRAL, STUCK
 from fhirbridge.errors import StoreError
 from fhirbridge.store import Store
+from fhirbridge.sync.notes import Note
 
 if TYPE_CHECKING:  # a tenth of a second that a command at a terminal need not spend
     from fhirbridge.automation.metrics import Metrics

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from fhirbridge.automation.logs import Note
 from fhirbridge.errors import EXIT_INTERRUPTED
+from fhirbridge.sync.notes import Note
 
 TICK = 0.2
 """Seconds between two looks whether to stop. A wait on the event itself could deadlock with the handler's ``set``."""

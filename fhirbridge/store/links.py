@@ -1,0 +1,194 @@
+"""Links between subjects and hospital numbers as the store keeps them: sealed, found by a digest, with their history.
+
+Nothing here can be read without the linking key but who (the id of our Patient), how it stands, and since when. What
+changes a link and what tells of it are one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select, update
+
+from fhirbridge.store import database
+from fhirbridge.store.instants import utc_now, written
+from fhirbridge.store.schema import link, link_event
+
+State = Literal["imported", "linked", "not found", "mismatch", "ended"]
+"""Not looked for yet; found and confirmed; not there; there but not certain; no consent any more."""
+Action = Literal[
+    "imported", "replaced", "corrected", "linked", "merged", "relinked", "not found", "mismatch", "ended", "resumed",
+    "revealed", "resealed", "forgotten",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """One hospital number of one subject; ``sealed`` is about ``about(study, subject, lookup)``."""
+
+    key: int
+    subject: str
+    lookup: str
+    sealed: bytes
+    state: State
+    reason: str | None
+    since: str
+    checked: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sealed:
+    """A hospital number to be kept; ``key`` of the row that it takes the place of, None for a new one."""
+
+    subject: str
+    lookup: str
+    sealed: bytes
+    key: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What was done to a link, by whom; ``detail`` holds nothing of the hospital's and no subject number."""
+
+    subject: str
+    by: str
+    action: Action
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Happened(Event):
+    """An event that is on record: its number and when it was."""
+
+    number: int
+    at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How the links of one subject stand after a look at the hospital; ``sealed`` by key where that changed too."""
+
+    subject: str
+    state: State
+    reason: str | None
+    events: tuple[Event, ...] = ()
+    sealed: tuple[tuple[int, bytes], ...] = ()
+
+
+def about(study: str, subject: str, lookup: str) -> str:
+    """Return what the sealed bytes of a link are bound to."""
+    return f"link\x1f{study}\x1f{subject}\x1f{lookup}"
+
+
+class Links:
+    """The links of all studies in one database. Every method raises StoreError if that fails."""
+
+    def __init__(self, engine: Engine, clock: Callable[[], datetime] = utc_now) -> None:
+        self._engine = engine
+        self._clock = clock
+
+    def all(self, study: str, subject: str | None = None) -> list[Link]:
+        """Return the links of a study or of one subject, in the order of subjects and then of their making."""
+        chosen = select(link).where(link.c.study == study).order_by(link.c.subject, link.c.key)
+        return self._links(chosen if subject is None else chosen.where(link.c.subject == subject))
+
+    def found(self, study: str, lookups: Sequence[str]) -> list[Link]:
+        """Return the links with one of these digests (some hundreds at most)."""
+        return self._links(select(link).where(link.c.study == study, link.c.lookup.in_(list(lookups))))
+
+    def states(self, study: str) -> dict[str, int]:
+        """Return how many subjects there are by state."""
+        chosen = select(link.c.state, func.count(link.c.subject.distinct())).where(link.c.study == study)
+        with database.reading(self._engine) as connection:
+            return {row[0]: row[1] for row in connection.execute(chosen.group_by(link.c.state))}
+
+    def keep(self, study: str, given: Sequence[Sealed], events: Sequence[Event]) -> None:
+        """Keep hospital numbers, those with a key in place of what was there; each begins as ``imported``."""
+        with database.writing(self._engine) as connection:
+            at = self._instant()
+            _remove(connection, [one.key for one in given if one.key is not None])
+            _insert(connection, study, given, at)
+            _tell(connection, study, events, at)
+
+    def stand(self, study: str, standings: Sequence[Standing]) -> None:
+        """Note how subjects stand; a state that stays keeps its ``since``."""
+        with database.writing(self._engine) as connection:
+            at = self._instant()
+            here = update(link).where(link.c.study == study, link.c.subject == bindparam("_subject"))
+            if standings:
+                rows = [{"_subject": one.subject, "_state": one.state, "_reason": one.reason} for one in standings]
+                changed = here.where(link.c.state != bindparam("_state")).values(state=bindparam("_state"), since=at)
+                connection.execute(changed, rows)
+                connection.execute(here.values(reason=bindparam("_reason"), checked=at), rows)
+            sealed = [
+                {"_subject": one.subject, "_key": key, "_sealed": sealed}
+                for one in standings
+                for key, sealed in one.sealed
+            ]
+            if sealed:
+                resealed = here.where(link.c.key == bindparam("_key")).values(sealed=bindparam("_sealed"))
+                connection.execute(resealed, sealed)
+            _tell(connection, study, [event for one in standings for event in one.events], at)
+
+    def reseal(self, study: str, given: Sequence[Sealed], events: Sequence[Event]) -> None:
+        """Put other sealed bytes and digests into rows, by their keys; their states stay."""
+        with database.writing(self._engine) as connection:
+            for one in given:
+                here = update(link).where(link.c.study == study, link.c.subject == one.subject, link.c.key == one.key)
+                connection.execute(here.values(lookup=one.lookup, sealed=one.sealed))
+            _tell(connection, study, events, self._instant())
+
+    def note(self, study: str, event: Event) -> None:
+        """Put on record that something was done or looked at."""
+        with database.writing(self._engine) as connection:
+            _tell(connection, study, [event], self._instant())
+
+    def forget(self, study: str, event: Event) -> int:
+        """Delete a subject's links, and return how many; their history stays, with this event at its end."""
+        with database.writing(self._engine) as connection:
+            here = delete(link).where(link.c.study == study, link.c.subject == event.subject)
+            gone = connection.execute(here).rowcount
+            if gone:
+                _tell(connection, study, [event], self._instant())
+        return gone
+
+    def history(self, study: str, subject: str | None = None) -> list[Happened]:
+        """Return what was done to the links of a study or of one subject, the oldest first."""
+        chosen = select(link_event).where(link_event.c.study == study).order_by(link_event.c.number)
+        chosen = chosen if subject is None else chosen.where(link_event.c.subject == subject)
+        with database.reading(self._engine) as connection:
+            rows = connection.execute(chosen).mappings().all()
+        return [Happened(**{name: row[name] for name in row if name != "study"}) for row in rows]
+
+    def _links(self, chosen: Any) -> list[Link]:
+        with database.reading(self._engine) as connection:
+            rows = connection.execute(chosen).mappings().all()
+        return [Link(**{name: row[name] for name in row if name != "study"}) for row in rows]
+
+    def _instant(self) -> str:
+        return written(self._clock())
+
+
+def _remove(connection: Connection, keys: Sequence[int]) -> None:
+    for key in keys:
+        connection.execute(delete(link).where(link.c.key == key))
+
+
+def _insert(connection: Connection, study: str, given: Iterable[Sealed], at: str) -> None:
+    last = connection.execute(select(func.max(link.c.key))).scalar() or 0
+    new = {"study": study, "state": "imported", "since": at}
+    rows = [{**new, **asdict(one), "key": key} for key, one in enumerate(given, last + 1)]
+    if rows:
+        connection.execute(insert(link), rows)
+
+
+def _tell(connection: Connection, study: str, events: Sequence[Event], at: str) -> None:
+    last = connection.execute(select(func.max(link_event.c.number))).scalar() or 0
+    rows = [
+        {"number": number, "study": study, "at": at, **asdict(event)} for number, event in enumerate(events, last + 1)
+    ]
+    if rows:
+        connection.execute(insert(link_event), rows)

@@ -57,6 +57,21 @@ class Capabilities:
         """Say whether ``DELETE Type/id`` is listed, None where no interaction of the type is."""
         return _offers(self.resource(kind), "delete")
 
+    def searches(self, kind: str) -> bool | None:
+        """Say whether ``GET Type?…`` is listed; False where types are listed and this is none of them, None else."""
+        listed = self._rest().get("resource") or []
+        return _offers(self.resource(kind), "search-type") if self.resource(kind) or not listed else False
+
+    @property
+    def operations(self) -> frozenset[str]:
+        """Return the names of the operations it lists, of whatever type, without the ``$``."""
+        rest = self._rest()
+        said = [
+            *(rest.get("operation") or []),
+            *(one for kind in rest.get("resource") or [] for one in kind.get("operation") or []),
+        ]
+        return frozenset(str(one.get("name", "")).removeprefix("$") for one in said)
+
     def read_only(self, kind: str) -> bool:
         """Say whether the server lists interactions for the type, and neither create nor update among them."""
         return self.creates(kind) is False and self.updates(kind) is False

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TypeVar
 
 import requests
@@ -19,13 +20,14 @@ from fhirbridge.hospital.answers import Answer
 from fhirbridge.hospital.auth import Bearer, without_credentials
 from fhirbridge.hospital.capabilities import Capabilities
 from fhirbridge.hospital.network import USER_AGENT, Network
-from fhirbridge.hospital.paging import SearchParameters
+from fhirbridge.hospital.paging import Asked, SearchParameters
 from fhirbridge.hospital.retries import Retries, sleep_unless
 from fhirbridge.hospital.tls import Tls
 from fhirbridge.hospital.traffic import Traffic
 from fhirbridge.hospital.transactions import EntryResult, Mode
 
 FHIR_JSON = "application/fhir+json"
+FORM = "application/x-www-form-urlencoded"
 
 WHOLE_ANSWER = 10
 """How many times the silence allowed a whole answer may take, however steadily it trickles."""
@@ -62,8 +64,11 @@ class Hospital:
         auth: AuthBase | None = None,
         tls: Tls | None = None,
         proxy: str | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.base_url = normalised(base_url)
+        self.ahead: timedelta | None = None
+        """By how much the server's clock is ahead of ours, as its last answer's Date said; None if it says none."""
         self.traffic = Traffic()
         self.note: Callable[..., None] = lambda _event, **_facts: None
         """Called with an event and its facts when a request is made again."""
@@ -71,6 +76,7 @@ class Hospital:
         self._retries = retries or Retries()
         self._sleep = sleep
         self._auth = auth
+        self._clock = clock
         self._session = session or Network(tls=tls or Tls(), proxy=proxy).session(self.base_url, connections)
 
     @property
@@ -101,17 +107,16 @@ class Hospital:
             raise FatalHospitalError(f"{what}: answered by a {answer['resourceType']}.", outcome=_if_outcome(answer))
         return answer
 
-    def search(self, kind: str, params: SearchParameters = ()) -> Iterator[Resource]:
+    def search(self, kind: str, params: SearchParameters = (), *, post: bool = False) -> Iterator[Resource]:
         """Yield every match, fetching page after page as they are used; ``_count`` asks for a page's size.
 
+        With ``post`` the parameters travel in a form, so that no URL, and no log of one on the way, holds them.
         Included resources are left out. A server that ignores a parameter raises FatalHospitalError, because its
         matches would be of another question.
         """
         what = f"search of {kind}"
-        url, chosen_by = paging.first_page(self.base_url, kind, params)
-        # HAPI answers the same search from memory for a minute, with what was there before we wrote.
-        strict = {"Prefer": "handling=strict", "Cache-Control": "no-cache"}
-        return paging.follow(url, chosen_by, lambda page: self._exchange("GET", page, what, strict), what)
+        asked, chosen_by = paging.first_page(self.base_url, kind, params, post=post)
+        return paging.follow(asked, chosen_by, lambda page: self._page(page, what), what)
 
     def lookup(self, kind: str, ids: Sequence[str], *, elements: Sequence[str] = ()) -> Iterator[Resource]:
         """Yield those of the resources with these ids that are there, in no order; ``elements`` asks for a part only.
@@ -157,6 +162,55 @@ class Hospital:
         answer = self._exchange("POST", self.base_url, what, headers, body, again=again)
         return transactions.read_results(bundle, answer, what)
 
+    def answered(
+        self, method: str, url: str, what: str, headers: dict[str, str], read: Callable[[Answer], Read]
+    ) -> Read:
+        """Make a request that is not of FHIR's RESTful interface and return what ``read`` makes of a 2xx.
+
+        It is made again after temporary failures, those that ``read`` raises included.
+        """
+        return self._attempts(method, url, what, headers, None, read, again=True)
+
+    @contextmanager
+    def streamed(
+        self, url: str, what: str, headers: dict[str, str], *, elsewhere: Collection[str] = (), signed: bool = True
+    ) -> Iterator[requests.Response]:
+        """GET once a body that may be larger than memory; the caller reads it, and judges the status.
+
+        ``elsewhere`` are the origins beside this server's that may be asked. Raises HospitalError as other methods do,
+        for what goes wrong while the body is read too.
+        """
+        allowed = {origin(other) for other in elsewhere}
+        started, status = time.monotonic(), None
+        try:
+            for last in (False, True):
+                request = self._signed("GET", url, what, headers, None, allowed=allowed, signed=signed)
+                response = self._session.send(request, timeout=self._timeout, allow_redirects=False, stream=True)
+                status = response.status_code
+                auth = self._auth if signed else None
+                if last or status != _NOT_LET_IN or not isinstance(auth, Bearer) or not auth.refused(request):
+                    break
+                response.close()
+            with response:
+                yield response
+        except requests.RequestException as error:
+            raise failures.from_exception(error, what) from None
+        finally:
+            self.traffic.count(status=status, sent=0, received=0, seconds=time.monotonic() - started)
+
+    def again(self, attempt: Callable[[], Read]) -> Read:
+        """Call it, again after temporary failures as for every request, and return what it returns."""
+
+        def again_after(failure: BaseException) -> None:
+            self.traffic.count_retry()
+            self.note("request_retried", method="GET", status=getattr(failure, "status", None))
+
+        return self._retries.call(attempt, self._sleep, again_after)
+
+    def pause(self, seconds: float) -> None:
+        """Wait, as between two tries. Raises PauseEnded if a set event ends it (``stopped_by``)."""
+        self._sleep(seconds)
+
     @contextmanager
     def stopped_by(self, stop: threading.Event) -> Iterator[None]:
         """Inside this block a set event ends every pause at once, and the call raises its last failure."""
@@ -182,6 +236,13 @@ class Hospital:
             )
         except HospitalError as error:
             return singles.refused(index, request, error)
+
+    def _page(self, asked: Asked, what: str) -> Resource:
+        # HAPI answers the same search from memory for a minute, with what was there before we wrote.
+        headers = {"Prefer": "handling=strict", "Cache-Control": "no-cache"}
+        if asked.form is None:
+            return self._exchange("GET", asked.url, what, headers)
+        return self._exchange("POST", asked.url, what, {**headers, "Content-Type": FORM}, asked.form.encode())
 
     def _exchange(
         self,
@@ -216,7 +277,7 @@ class Hospital:
         """Make one request, again after temporary failures if ``again``, and return what ``read`` makes of a 2xx."""
         sent_headers = {"Accept": FHIR_JSON, "User-Agent": USER_AGENT, **headers}
         if body is not None:
-            sent_headers["Content-Type"] = FHIR_JSON
+            sent_headers.setdefault("Content-Type", FHIR_JSON)
 
         def attempt() -> Read:
             answer = self._send(method, url, what, sent_headers, body)
@@ -240,18 +301,26 @@ class Hospital:
         return answer
 
     def _signed(
-        self, method: str, url: str, what: str, headers: dict[str, str], data: bytes | None
+        self,
+        method: str,
+        url: str,
+        what: str,
+        headers: dict[str, str],
+        data: bytes | None,
+        *,
+        allowed: Collection[tuple[str, str | None, int | None]] = (),
+        signed: bool = True,
     ) -> requests.PreparedRequest:
-        """Make a request that proves who we are. Raises FatalHospitalError for one to another server."""
+        """Make a request that proves who we are. Raises FatalHospitalError for one to a server that is not allowed."""
         try:
             request = self._session.prepare_request(requests.Request(method, url, headers=headers, data=data))
         except requests.RequestException as error:
             raise failures.from_exception(error, what) from None
-        if origin(str(request.url)) != origin(self.base_url):
+        if origin(str(request.url)) not in (origin(self.base_url), *allowed):
             raise FatalHospitalError(
                 f"{what}: {shown(url)} is another server than {shown(self.base_url)}; nothing is sent there."
             )
-        if self._auth is not None:
+        if self._auth is not None and signed:
             request.prepare_auth(self._auth)
         return request
 
@@ -262,6 +331,8 @@ class Hospital:
             status = response.status_code
             answer = answers.read_whole(response, what, seconds=WHOLE_ANSWER * self._timeout[1], size=LARGEST_ANSWER)
             received = len(answer.content)
+            if (sent_at := failures.sent_at(answer)) is not None:
+                self.ahead = timedelta(seconds=sent_at.timestamp() - self._clock())
             return without_credentials(answer, request)
         except requests.RequestException as error:
             raise failures.from_exception(error, what) from None  # its text holds the URL with its query

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
 from fhirbridge.errors import FatalHospitalError, Resource
@@ -16,6 +17,9 @@ _ABOUT_THE_RESULT = frozenset(
     | {"_format", "_pretty"}
 )
 
+_BY_FORM = "/_search"
+_POST_INSTEAD = (405, 414, 431)
+"""What a server answers that takes no search by GET, or no URL of that length."""
 
 AT_A_TIME = 50
 """Ids in one search: with 64 characters each, the URL stays below the 4,000 that any server takes."""
@@ -29,37 +33,79 @@ def by_id(ids: Sequence[str], elements: Sequence[str]) -> Iterator[tuple[list[tu
         yield [("_id", ",".join(some)), ("_count", str(len(some))), *asked_for], frozenset(some)
 
 
-def first_page(base_url: str, kind: str, params: SearchParameters) -> tuple[str, frozenset[str]]:
-    """Return the URL of a search and the names of the parameters that choose its matches."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The request for one page: GET of a URL, or POST of a form to it (http://hl7.org/fhir/R4/search.html#Introduction).
+
+    Repr shows neither, since both may hold the ids of patients.
+    """
+
+    url: str = field(repr=False)
+    form: str | None = field(default=None, repr=False)
+
+    def posted(self) -> Asked:
+        """Return the same search with its parameters in a form instead of the URL."""
+        if self.form is not None:
+            return self
+        path, _, query = self.url.partition("?")
+        return Asked(path if path.endswith(_BY_FORM) else f"{path}{_BY_FORM}", query)
+
+
+def first_page(
+    base_url: str, kind: str, params: SearchParameters, *, post: bool = False
+) -> tuple[Asked, frozenset[str]]:
+    """Return the first request of a search and the names of the parameters that choose its matches."""
     pairs = list(params.items() if isinstance(params, Mapping) else params)
     names = frozenset(name.split(":")[0] for name, _ in pairs) - _ABOUT_THE_RESULT
-    return f"{base_url}/{kind}?{urlencode(pairs)}" if pairs else f"{base_url}/{kind}", names
+    asked = Asked(f"{base_url}/{kind}?{urlencode(pairs)}" if pairs else f"{base_url}/{kind}")
+    return asked.posted() if post else asked, names
 
 
-def follow(url: str, chosen_by: frozenset[str], get: Callable[[str], Resource], what: str) -> Iterator[Resource]:
+def follow(asked: Asked, chosen_by: frozenset[str], get: Callable[[Asked], Resource], what: str) -> Iterator[Resource]:
     """Yield the matches of every page, asking for a page when the one before is used up.
 
-    Raises FatalHospitalError for a page that is no searchset, a parameter the server ignored, a link to another
-    server, a circle of links, or an error that the server reports inside a page.
+    A search by GET that the server does not take, or whose URL is too long for it, is asked by POST. Raises
+    FatalHospitalError for a page that is no searchset, a parameter the server ignored, a link to another server, a
+    circle of links, or an error that the server reports inside a page.
     """
-    seen = {url}
-    page = get(url)
-    _check_parameters(page, chosen_by, what)
+    try:
+        page = get(asked)
+    except FatalHospitalError as error:
+        if asked.form is not None or error.status not in _POST_INSTEAD:
+            raise
+        asked = asked.posted()
+        page = get(asked)
+    seen = {asked}
+    _check_parameters(page, chosen_by, what, posted=asked.form is not None)
     while True:
         yield from _matches(page, what)
         link = _link(page, "next")
         if link is None:
             return
-        following = urljoin(url, link)
-        if origin(following) != origin(url):
+        following = _following(asked, link, chosen_by)
+        if origin(following.url) != origin(asked.url):
             raise FatalHospitalError(
-                f"{what}: the next page lies on another server ({shown(following)}, not {shown(url)}). "
+                f"{what}: the next page lies on another server ({shown(following.url)}, not {shown(asked.url)}). "
                 "Set the base URL as the server itself names it."
             )
         if following in seen:
             raise FatalHospitalError(f"{what}: the links to next pages run in a circle after {len(seen)} pages.")
         seen.add(following)
-        url, page = following, get(following)
+        asked, page = following, get(following)
+
+
+def _following(asked: Asked, link: str, chosen_by: frozenset[str]) -> Asked:
+    """Return the request that a next link stands for.
+
+    It is a GET of the link as given, unless the link is one of ``_search``, which only takes POST, or it repeats the
+    parameters of a search that was made by POST so that no URL should hold them (sekmet-fhir's do).
+    """
+    beside = link.startswith(("?", _BY_FORM[1:]))
+    url = urljoin(asked.url if beside else asked.url.removesuffix(_BY_FORM), link)
+    path, _, query = url.partition("?")
+    repeated = {name.split(":")[0] for name, _ in parse_qsl(query)} & chosen_by
+    by_form = path.endswith(_BY_FORM) or (asked.form is not None and bool(repeated))
+    return Asked(url).posted() if by_form else Asked(url)
 
 
 def _matches(page: Resource, what: str) -> Iterator[Resource]:
@@ -82,12 +128,17 @@ def _check_outcome(outcome: Resource, what: str) -> None:
         raise FatalHospitalError(f"{what}: {failures.outcome_text(outcome)}", outcome=outcome)
 
 
-def _check_parameters(page: Resource, chosen_by: frozenset[str], what: str) -> None:
-    """Compare with the self link, in which a server repeats the parameters that it heeded, if it repeats any."""
+def _check_parameters(page: Resource, chosen_by: frozenset[str], what: str, *, posted: bool) -> None:
+    """Compare with the self link, in which a server repeats the parameters that it heeded, if it repeats any.
+
+    After a POST some leave out of the link what was not to be in a URL: what chooses the matches is there or is not.
+    """
     repeated = {name.split(":")[0] for name, _ in parse_qsl(urlsplit(_link(page, "self") or "").query)}
+    if posted and not repeated & chosen_by:
+        return
     if repeated and (ignored := chosen_by - repeated):
         raise FatalHospitalError(f"{what}: the server ignored the search parameter {', '.join(sorted(ignored))}.")
 
 
 def _link(page: Resource, relation: str) -> str | None:
-    return next((link.get("url") for link in page.get("link", []) if link.get("relation") == relation), None)
+    return next((link.get("url") for link in page.get("link") or [] if link.get("relation") == relation), None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import pytest
 from responses import matchers
@@ -143,3 +143,77 @@ def test_a_lookup_of_nothing_asks_nothing(wire: Wire) -> None:
 def test_a_lookup_leaves_out_what_it_did_not_ask_for(wire: Wire) -> None:
     _answer(wire, f"{BASE}/Patient?_id=a%2Cb&_count=2", _page("a", "stranger"))
     assert [patient["id"] for patient in wire.client.lookup("Patient", ["a", "b"])] == ["a"]
+
+
+def _answer_form(wire: Wire, url: str, form: dict[str, str], page: Any, status: int = 200) -> None:
+    def is_it(request: Any) -> tuple[bool, str]:
+        is_form = request.headers["Content-Type"] == "application/x-www-form-urlencoded"
+        return is_form and dict(parse_qsl(request.body.decode())) == form, "another form"
+
+    wire.network.post(url, json=page, status=status, match=[is_it])
+
+
+def test_a_search_by_post_puts_its_parameters_into_no_url(wire: Wire) -> None:
+    _answer_form(wire, f"{BASE}/Observation/_search", {"patient": "p1", "_count": "2"}, _page("a", next_link="?n=2"))
+    _answer_form(wire, f"{BASE}/Observation/_search", {"n": "2"}, _page("b"))
+    found = wire.client.search("Observation", {"patient": "p1", "_count": "2"}, post=True)
+    assert [one["id"] for one in found] == ["a", "b"]
+    assert not any("p1" in str(call.request.url) for call in wire.network.calls)
+
+
+@pytest.mark.parametrize(
+    ("link", "form"),
+    [
+        (f"{BASE}/Observation/_search?patient=p1&page=2", {"patient": "p1", "page": "2"}),
+        (f"{BASE}/Observation?patient=p1&page=2", {"patient": "p1", "page": "2"}),
+        ("Observation?patient=p1&page=2", {"patient": "p1", "page": "2"}),
+        ("_search?page=2", {"page": "2"}),
+    ],
+)
+def test_a_next_link_that_repeats_the_form_is_posted_too(wire: Wire, link: str, form: dict[str, str]) -> None:
+    _answer_form(wire, f"{BASE}/Observation/_search", {"patient": "p1"}, _page("a", next_link=link))
+    _answer_form(wire, f"{BASE}/Observation/_search", form, _page("b"))
+    found = wire.client.search("Observation", {"patient": "p1"}, post=True)
+    assert [one["id"] for one in found] == ["a", "b"]
+    assert not any("?" in str(call.request.url) for call in wire.network.calls)
+
+
+def test_a_next_link_of_a_kept_search_is_got_as_given(wire: Wire) -> None:
+    following = f"{BASE}?_getpages=a&_offset=2"
+    _answer_form(wire, f"{BASE}/Observation/_search", {"patient": "p1"}, _page("a", next_link=following))
+    _answer(wire, following, _page("b"))
+    assert len(list(wire.client.search("Observation", {"patient": "p1"}, post=True))) == 2
+
+
+@pytest.mark.parametrize("status", [405, 414])
+def test_a_server_that_takes_no_search_by_get_is_asked_by_post(wire: Wire, status: int) -> None:
+    wire.network.get(f"{BASE}/Observation", status=status, json={"resourceType": "OperationOutcome", "issue": []})
+    _answer_form(wire, f"{BASE}/Observation/_search", {"code": "a,b"}, _page("a"))
+    assert len(list(wire.client.search("Observation", {"code": "a,b"}))) == 1
+
+
+def test_a_search_by_post_that_is_refused_is_never_made_by_get(wire: Wire) -> None:
+    _answer_form(wire, f"{BASE}/Observation/_search", {"patient": "p1"}, {}, status=405)
+    with pytest.raises(FatalHospitalError, match="405"):
+        list(wire.client.search("Observation", {"patient": "p1"}, post=True))
+    assert wire.calls == 1
+
+
+def test_a_parameter_dropped_from_a_posted_search_is_fatal_and_a_self_link_without_any_is_not(wire: Wire) -> None:
+    form = {"patient": "p1", "code": "c"}
+    _answer_form(wire, f"{BASE}/Observation/_search", form, _page("a", self_link=f"{BASE}/Observation?patient=p1"))
+    with pytest.raises(FatalHospitalError, match="ignored the search parameter code"):
+        list(wire.client.search("Observation", form, post=True))
+    wire.network.reset()
+    _answer_form(
+        wire, f"{BASE}/Observation/_search", form, _page("a", self_link=f"{BASE}/Observation/_search?_count=5")
+    )
+    assert len(list(wire.client.search("Observation", form, post=True))) == 1
+
+
+def test_a_circle_of_posted_pages_ends(wire: Wire) -> None:
+    again = f"{BASE}/Observation/_search?patient=p1&page=2"
+    _answer_form(wire, f"{BASE}/Observation/_search", {"patient": "p1"}, _page("a", next_link=again))
+    _answer_form(wire, f"{BASE}/Observation/_search", {"patient": "p1", "page": "2"}, _page("b", next_link=again))
+    with pytest.raises(FatalHospitalError, match="run in a circle after 2 pages"):
+        list(wire.client.search("Observation", {"patient": "p1"}, post=True))

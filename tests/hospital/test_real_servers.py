@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
 import pytest
+import requests
 
 from fhirbridge import fhirjson
 from fhirbridge.errors import FatalHospitalError, Resource
@@ -128,6 +129,18 @@ def test_threads_share_one_client(client: Hospital, tag: str) -> None:
         statuses = list(pool.map(lambda number: _send(client, _observation(tag, number)), range(24)))
     assert statuses == [[201]] * 24
     assert len(list(client.search("Observation", {"_tag": f"{SYSTEM}|{tag}"}))) == 24
+
+
+def test_a_search_by_post_finds_every_page_and_names_the_patient_in_no_url(client: Hospital, tag: str) -> None:
+    _send(client, _patient(tag), *(_observation(tag, number) for number in range(12)))
+    urls: list[str] = []
+    session = requests.Session()
+    session.hooks["response"].append(lambda answer, **_: urls.append(str(answer.request.url)))
+    with Hospital(client.base_url, session=session) as watched:
+        found = [one["id"] for one in watched.search("Observation", {"patient": f"p-{tag}", "_count": "5"}, post=True)]
+    assert sorted(found) == sorted(f"o{number}-{tag}" for number in range(12))
+    assert len(urls) == 3
+    assert not any(tag in url for url in urls)
 
 
 def test_an_unknown_search_parameter_is_refused_or_reported(client: Hospital) -> None:

@@ -209,6 +209,17 @@ def _matches(resource: Resource, name: str, value: str) -> bool:
         return _has_token(resource["meta"].get("tag"), "code", value)
     if name == "identifier":
         return _has_token(resource.get("identifier"), "value", value)
+    if name in ("patient", "subject"):
+        subject = str((resource.get("subject") or {}).get("reference", ""))
+        return subject in [f"Patient/{one.removeprefix('Patient/')}" for one in value.split(",")]
+    if name == "status":
+        return resource.get("status") in value.split(",")
+    if name in ("category", "code"):
+        there = resource.get(name) or []
+        concepts = there if isinstance(there, list) else [there]
+        return any(_has_token(concept.get("coding"), "code", value) for concept in concepts)
+    if name == "date":
+        return bool(resource.get("effectiveDateTime", "") >= value[2:])
     if name == "_lastUpdated":
         asked = datetime.fromisoformat(value[2:])
         return _PREFIXES[value[:2]](datetime.fromisoformat(resource["meta"]["lastUpdated"]), asked)

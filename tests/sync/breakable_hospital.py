@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
@@ -38,7 +38,9 @@ class BreakableHospital(Contents):
     searched. ``statement``: its CapabilityStatement, see ``says``.
 
     ``bundles``: the URLs of each writing request's entries. ``writes``: the ``request`` of each. ``asked``: the
-    parameters of every search.
+    parameters of every search. ``urls``: the URL of every request. ``takes_search_by_post``: whether it knows
+    ``_search``. ``fail_searches``: statuses to answer the next searches with, None for one that is answered.
+    ``next_link``: what it makes of the link to a next page.
     """
 
     def __init__(self) -> None:
@@ -46,6 +48,10 @@ class BreakableHospital(Contents):
         self.bundles: list[list[str]] = []
         self.writes: list[Resource] = []
         self.asked: list[dict[str, str]] = []
+        self.urls: list[str] = []
+        self.takes_search_by_post = True
+        self.fail_searches: list[int | None] = []
+        self.next_link: Callable[[str], str] = lambda link: link
         self.fail_next: list[int | tuple[int, dict[str, str]]] = []
         self.lose_next = 0
         self.refuse: dict[str, int] = {}
@@ -96,10 +102,14 @@ class BreakableHospital(Contents):
     def _answer(self, request: Any) -> Answer:
         parts = urlsplit(request.url)
         path, params = parts.path.removeprefix(urlsplit(BASE).path).strip("/"), dict(parse_qsl(parts.query))
+        by_post = request.method == "POST" and path.endswith("/_search")
         with self.lock:
+            self.urls.append(request.url)
             if self.dies_after is not None and len(self.bundles) >= self.dies_after:
                 raise requests.ConnectionError("connection reset")
             try:
+                if by_post:
+                    return self._search_by_post(path, dict(parse_qsl(request.body.decode())) | params)
                 return (
                     self._read(path, params) if request.method == "GET" else self._written(request, path, parts.query)
                 )
@@ -192,8 +202,15 @@ class BreakableHospital(Contents):
         version = self.version(place)
         return {"status": said, "location": f"{place}/_history/{version}", "etag": f'W/"{version}"'}
 
+    def _search_by_post(self, path: str, params: dict[str, str]) -> Answer:
+        if not self.takes_search_by_post:
+            raise Refused(405, "no search by POST is taken")
+        return self._search(path.removesuffix("/_search"), params)
+
     def _search(self, kind: str, params: dict[str, str]) -> Answer:
         self.asked.append(dict(params))
+        if self.fail_searches and (status := self.fail_searches.pop(0)) is not None:
+            return _json(status, _outcome("not now"))
         if kind in self.forbidden:
             return _json(403, _outcome("not for you"))
         unknown = {"_tag": not self.knows_tag, "_sort": not self.knows_sort}
@@ -206,9 +223,8 @@ class BreakableHospital(Contents):
         start = int(params.get("offset", 0))
         page["link"] = [{"relation": "self", "url": _url(kind, heeded)}] if self.repeats_parameters else []
         if start + self.page_size < len(found):
-            page["link"].append(
-                {"relation": "next", "url": _url(kind, params | {"offset": str(start + self.page_size)})}
-            )
+            following = _url(kind, params | {"offset": str(start + self.page_size)})
+            page["link"].append({"relation": "next", "url": self.next_link(following)})
         shown = [_part(one, heeded.get("_elements")) for one in found[start : start + self.page_size]]
         page["entry"] = [{"resource": one, "search": {"mode": "match"}} for one in shown]
         return _json(200, page)

@@ -196,6 +196,10 @@ class Logarithm(_Part, frozen=True, kw_only=True):
     profile: str = "laboratory-log10"
 
 
+Condition = Literal["mapped", "readable", "no-flags", "in-window", "single", "final", "no-notes"]
+"""What must hold of a pulled result for it to be accepted without a person (docs/pull.md)."""
+
+
 class Analyte(_Part, frozen=True, kw_only=True):
     """A test of the study: its LOINC code, exact UCUM unit, scale and assays (the first is the default)."""
 
@@ -215,6 +219,8 @@ class Analyte(_Part, frozen=True, kw_only=True):
     lowest_possible: Decimal | None = None
     highest_possible: Decimal | None = None
     """What no living person's result lies below or above, in the analyte's unit: beyond it, something is wrong."""
+    accept: tuple[Condition, ...] = ()
+    """Under which conditions a pulled result is accepted without a person; none: never."""
 
     def assay(self, name: str | None) -> Assay | None:
         """Return the named assay, the first where no name is given, None where there is none."""

@@ -47,8 +47,22 @@ class Incoming:
     issued: str | None = None
     method: str | None = None
     notes: tuple[str, ...] = ()
+    """Only what ``remarks.kept`` lets through: notes are free text, and may name people."""
     part: str | None = None
     """Which component of the source it is: its code; None for the source itself."""
+    interpretation: tuple[str, ...] = ()
+    """The source's own words for its value as codes: ``H``, ``ND``, ``<`` (HL7 v2 OBX-8 has the same)."""
+
+
+Why = Literal["ours", "not collected", "other patient", "unusable"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetAside:
+    """What came and is not kept: why, in a word of the funnel, and in a sentence that repeats nothing of it."""
+
+    why: Why
+    detail: str
 
 
 def as_bytes(incoming: Incoming) -> bytes:

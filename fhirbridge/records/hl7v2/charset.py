@@ -25,6 +25,15 @@ _MSH_18 = 18
 _NAMES = "ASCII, UNICODE UTF-8, GB 18030-2000, or 8859/1, /2, /5, /7, /9 and /15"
 
 
+def is_known(name: str) -> bool:
+    """Tell whether a character set of this name (table 0211) is read here."""
+    return _plain(name) in CODECS
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^A-Z0-9]", "", name.upper())
+
+
 def decode(raw: bytes, assume: str | None = None) -> tuple[str, str]:
     """Return a message's text and codec. ``assume`` is the name to go by where MSH-18 is empty (table 0211).
 
@@ -36,7 +45,7 @@ def decode(raw: bytes, assume: str | None = None) -> tuple[str, str]:
     marked = raw.startswith(codecs.BOM_UTF8)
     raw = raw.removeprefix(codecs.BOM_UTF8)
     named = _declared(raw) or assume or ""
-    codec = CODECS.get(re.sub(r"[^A-Z0-9]", "", named.upper())) if named else ("utf-8" if marked else "ascii")
+    codec = CODECS.get(_plain(named)) if named else ("utf-8" if marked else "ascii")
     if codec is None:
         raise _fault("MSH-18 names a character set that is not read here", f"Use {_NAMES}.")
     if raw.isascii():
@@ -60,7 +69,7 @@ def _declared(raw: bytes) -> str:
     line = re.split(rb"[\r\n]", raw, maxsplit=1)[0]
     if not line.isascii():
         name = _field(line.decode("gb18030", errors="replace"))
-        if CODECS.get(re.sub(r"[^A-Z0-9]", "", name.upper())) == "gb18030":
+        if CODECS.get(_plain(name)) == "gb18030":
             return name
     return _field(line.decode("latin-1"))
 

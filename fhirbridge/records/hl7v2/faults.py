@@ -12,6 +12,7 @@ Rule = Literal[
     "not-hl7", "too-long", "too-many-parts", "cut", "continued", "charset", "separators", "line-break",
     "unknown-segment", "required", "message-type", "event", "version", "no-order", "value-type", "value-parts",
     "shifted", "status", "time", "escape", "count", "not-stored",
+    "processing",
 ]  # fmt: skip
 
 CODES: dict[Rule, tuple[str, str]] = {
@@ -36,11 +37,12 @@ CODES: dict[Rule, tuple[str, str]] = {
     "time": ("102", "Data type error"),
     "escape": ("102", "Data type error"),
     "count": ("100", "Segment sequence error"),
+    "processing": ("202", "Unsupported processing id"),
     "not-stored": ("207", "Application internal error"),
 }
 """Error code and text of HL7 table 0357, as acknowledgements carry them."""
 
-REJECTED: frozenset[Rule] = frozenset({"message-type", "event", "version", "too-long", "too-many-parts"})
+REJECTED: frozenset[Rule] = frozenset({"message-type", "event", "version", "processing", "too-long", "too-many-parts"})
 """Rules whose breach is answered AR: sending the same again, mended, would not help."""
 
 

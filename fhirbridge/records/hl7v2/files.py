@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
 from fhirbridge.errors import InputError
 from fhirbridge.records.hl7v2.faults import Fault
 from fhirbridge.records.hl7v2.framing import START, Deframer, Frame, Garbage, TooLong
+from fhirbridge.records.hl7v2.header import PROCESSING
 from fhirbridge.records.hl7v2.reader import Reading, read, too_long
 
 LARGEST = 512 * 1024 * 1024
@@ -29,10 +30,12 @@ class Contents:
     """What a file holds: its messages in order, and what is wrong with the file itself."""
 
     readings: tuple[Reading, ...]
+    messages: tuple[bytes, ...] = field(repr=False)
+    """Each one's bytes, without framing."""
     faults: tuple[Fault, ...]
 
 
-def read_file(path: Path, *, assume: str | None = None) -> Contents:
+def read_file(path: Path, *, assume: str | None = None, processing: Collection[str] = PROCESSING) -> Contents:
     """Read a file of messages. Raises InputError where it cannot be read, is empty or is beyond LARGEST."""
     try:
         if path.stat().st_size > LARGEST:
@@ -42,10 +45,10 @@ def read_file(path: Path, *, assume: str | None = None) -> Contents:
         raise InputError(f"{path} cannot be read: {error.strerror}. Check the path and its permissions.") from error
     if not data.strip(b"\r\n\t \x0b\x1c"):
         raise InputError(f"{path} is empty: it has no HL7 message.")
-    return read_bytes(data, assume=assume)
+    return read_bytes(data, assume=assume, processing=processing)
 
 
-def read_bytes(data: bytes, *, assume: str | None = None) -> Contents:
+def read_bytes(data: bytes, *, assume: str | None = None, processing: Collection[str] = PROCESSING) -> Contents:
     """Read what a file holds; never raises."""
     faults: list[Fault] = []
     messages = [found for piece in _pieces(data.removeprefix(_BOM), faults) for found in _messages(piece, faults)]
@@ -54,7 +57,8 @@ def read_bytes(data: bytes, *, assume: str | None = None) -> Contents:
         messages = [_BOM + message for message in messages]
     if not messages and not faults:
         faults.append(_OUTSIDE)
-    return Contents(tuple(read(message, assume=assume) for message in messages), tuple(faults))
+    readings = tuple(read(message, assume=assume, processing=processing) for message in messages)
+    return Contents(readings, tuple(messages), tuple(faults))
 
 
 def _pieces(data: bytes, faults: list[Fault]) -> Iterator[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from fhirbridge.records.hl7v2.escapes import Separators, separators_of
@@ -64,8 +65,15 @@ def start_of(raw: bytes) -> Header | None:
         return None
 
 
-def check_kind(header: Header) -> None:
-    """Raise Faulty for what is no ORU^R01 of a version that is read here, or has no control id."""
+PROCESSING = ("P", "T", "D")
+"""MSH-11: production, training, debugging."""
+
+
+def check_kind(header: Header, processing: Collection[str] = PROCESSING) -> None:
+    """Raise Faulty for what is no ORU^R01 of a version and a processing id that are read, or has no control id.
+
+    A message that does not say what it is for counts as production, as its senders mean it.
+    """
     kind, event = header.component(9, 1), header.component(9, 2)
     if kind != "ORU":
         raise Faulty(_wrong_kind(kind))
@@ -76,6 +84,13 @@ def check_kind(header: Header) -> None:
     if version not in VERSIONS:
         what = "names no version that is read here" if version else "is empty"
         raise _fault("version", f"MSH-12 {what}", f"Send one of {', '.join(VERSIONS)}.", 12)
+    if (header.component(11, 1).upper() or "P") not in processing:
+        raise _fault(
+            "processing",
+            "MSH-11 says that it is for training or debugging, or something unknown",
+            "Send results of patients as P; to try the way out, let the receiver accept T or D.",
+            11,
+        )
     if not header.control_id:
         raise _fault("required", "MSH-10, the control id, is empty", "Give each message a control id of its own.", 10)
 

@@ -17,8 +17,13 @@ def identified(order: Order, sender: str) -> Order:
     if number.authority != Authority():
         sender = ""
     seen: Counter[tuple[str, str, str]] = Counter()
+    lost = list(order.lost)
     results = []
     for result in order.results:
+        # What was set aside keeps its place, so that the others keep theirs when it comes again, mended.
+        while lost and lost[0].line < result.line:
+            seen[lost[0].code or "", lost[0].system, lost[0].sub_id] += 1
+            lost.pop(0)
         key = (result.code.first.code or result.code.first.text, result.code.first.system, result.sub_id)
         results.append(replace(result, identity=Identity(sender, number, *key, seen[key])))
         seen[key] += 1

@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal
@@ -17,7 +17,7 @@ from typing import Literal
 from fhirbridge.errors import ConfigurationError
 from fhirbridge.records.hl7v2.acknowledgement import acknowledgement, answer_to, not_stored
 from fhirbridge.records.hl7v2.framing import Deframer, Event, Frame, Garbage, Half, TooLong, framed
-from fhirbridge.records.hl7v2.header import start_of
+from fhirbridge.records.hl7v2.header import PROCESSING, start_of
 from fhirbridge.records.hl7v2.reader import LONGEST, Reading, read, too_long
 
 Handler = Callable[[bytes, Reading], None]
@@ -69,6 +69,7 @@ class Listener:
         port: int = 0,
         tls: ssl.SSLContext | None = None,
         assume: str | None = None,
+        processing: Collection[str] = PROCESSING,
         limits: Limits | None = None,
         on_failure: Callable[[Exception], None] = lambda _error: None,
         clock: Callable[[], dt.datetime] = _now,
@@ -79,6 +80,7 @@ class Listener:
         self._place = (host, port)
         self._tls = tls
         self._assume = assume
+        self._processing = processing
         self._limits = limits or Limits()
         self._on_failure = on_failure
         self._clock = clock
@@ -236,7 +238,7 @@ class Listener:
         if isinstance(event, TooLong):
             reading = Reading("refused", None, (too_long(),), start_of(event.start))
         else:
-            reading = read(event.content, assume=self._assume)
+            reading = read(event.content, assume=self._assume, processing=self._processing)
         answer = answer_to(reading)
         if answer is None:
             self._count("unanswered")

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from fhirbridge.errors import Finding
 from fhirbridge.records.hl7v2.charset import decode
 from fhirbridge.records.hl7v2.faults import Fault, Faulty, label
-from fhirbridge.records.hl7v2.header import ORDERS, Header, check_kind, header_of, start_of
+from fhirbridge.records.hl7v2.header import ORDERS, PROCESSING, Header, check_kind, header_of, start_of
 from fhirbridge.records.hl7v2.linking import identified, linked
-from fhirbridge.records.hl7v2.results import note_of, order_of, patient_of, result_of, specimen_of
+from fhirbridge.records.hl7v2.results import lost_of, note_of, order_of, patient_of, result_of, specimen_of
 from fhirbridge.records.hl7v2.segments import Segment, segments_of
 from fhirbridge.records.hl7v2.times import iso
-from fhirbridge.records.hl7v2.types import Authority, Message, Number, Order, Patient, Result
+from fhirbridge.records.hl7v2.types import Authority, Lost, Message, Number, Order, Patient, Result
 
 LONGEST = 10 * 1024 * 1024
 """Bytes of one message."""
@@ -45,11 +46,12 @@ class Reading:
         return [fault.finding(self.record, file) for fault in self.faults]
 
 
-def read(raw: bytes, *, assume: str | None = None) -> Reading:
+def read(raw: bytes, *, assume: str | None = None, processing: Collection[str] = PROCESSING) -> Reading:
     """Read one message without its framing.
 
     ``assume`` names the character set (HL7 table 0211) of a sender who leaves MSH-18 empty; without it, such a message
-    must be plain ASCII. A fault of one result or order sets that aside; any other refuses the message.
+    must be plain ASCII. ``processing`` are the processing ids (MSH-11) that are taken. A fault of one result
+    or order sets that aside; any other refuses the message.
     """
     header, codec = None, "ascii"
     try:
@@ -58,9 +60,9 @@ def read(raw: bytes, *, assume: str | None = None) -> Reading:
             raise Faulty(too_long())
         if not re.match(rb"(?:\xef\xbb\xbf)?MSH", raw):
             raise Faulty(Fault("not-hl7", "it does not begin with MSH", "Send HL7 v2 in its usual encoding, not XML."))
-        text, codec = _decode(raw, assume)
+        text, codec = _decode(raw, assume, processing)
         header = header_of(text)
-        check_kind(header)
+        check_kind(header, processing)
         message, faults = _Building(header, codec).build(segments_of(text, header, codec))
     except Faulty as error:
         header = header or start_of(raw[:4096])
@@ -77,13 +79,13 @@ def too_long() -> Fault:
     return Fault("too-long", f"the message is longer than {LONGEST:,} bytes", "Leave embedded documents out.")
 
 
-def _decode(raw: bytes, assume: str | None) -> tuple[str, str]:
+def _decode(raw: bytes, assume: str | None, processing: Collection[str]) -> tuple[str, str]:
     """Decode a message; one of a kind that is not taken in is refused for that, whatever its bytes."""
     try:
         return decode(raw, assume)
     except Faulty:
         if header := start_of(raw[:4096]):
-            check_kind(header)
+            check_kind(header, processing)
         raise
 
 
@@ -97,6 +99,7 @@ class _Building:
     orders: list[Order] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    missing: list[Lost] = field(default_factory=list)
     order: Order | None = None
     common: Segment | None = None
     after: Literal["patient", "order", "result", "specimen", "refused"] = "patient"
@@ -168,6 +171,7 @@ class _Building:
             self.after = "result"
         except Faulty as error:
             self.faults.append(error.fault)
+            self.missing.append(lost_of(segment))
             self.after = "refused"
 
     def _nte(self, segment: Segment) -> None:
@@ -187,7 +191,8 @@ class _Building:
         """Drop what a faulty note belongs to: a comment may turn a result into its opposite."""
         self.faults.append(fault)
         if self.after == "result":
-            self.results.pop()
+            first = (gone := self.results.pop()).code.first
+            self.missing.append(Lost(gone.line, first.code or first.text, first.system, gone.sub_id))
             self.after = "refused"
         else:
             self.order, self.lost = None, True
@@ -208,10 +213,10 @@ class _Building:
 
     def _close_order(self) -> None:
         if self.order is not None:
-            whole = replace(self.order, results=tuple(self.results))
+            whole = replace(self.order, results=tuple(self.results), lost=tuple(self.missing))
             sender = "|".join(self.header.field(number) for number in (3, 4))
             self.orders.append(identified(whole, sender))
-        self.order, self.results, self.lost, self.specimen = None, [], False, False
+        self.order, self.results, self.missing, self.lost, self.specimen = None, [], [], False, False
 
     def _close_patient(self) -> None:
         self._close_order()

@@ -14,11 +14,13 @@ from fhirbridge.records.hl7v2.datatypes import (
     subparts,
     time_in,
 )
+from fhirbridge.records.hl7v2.faults import Faulty
 from fhirbridge.records.hl7v2.segments import Segment
 from fhirbridge.records.hl7v2.types import (
     STATUSES,
     Authority,
     Concept,
+    Lost,
     Note,
     Number,
     Order,
@@ -120,6 +122,19 @@ def result_of(segment: Segment, *, of_specimen: bool) -> Result:
         laboratory=laboratory,
         laboratory_name=name,
         of_specimen=of_specimen,
+    )
+
+
+def lost_of(segment: Segment) -> Lost:
+    """Return which result an OBX would have been that is set aside, as far as it says."""
+    try:
+        code, sub_id = concept_in(segment, 3), segment.first(4)
+    except Faulty:
+        return Lost(segment.line)
+    return (
+        Lost(segment.line, code.first.code or code.first.text, code.first.system, sub_id)
+        if code
+        else Lost(segment.line)
     )
 
 

@@ -132,6 +132,19 @@ class Result:
     notes: tuple[Note, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A result that was set aside: others of its code are neither all there are, nor in the places they seem to be.
+
+    ``code`` is None where it could not be read.
+    """
+
+    line: int
+    code: str | None = None
+    system: str = ""
+    sub_id: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parent:
     """What a reflex or sub-order follows from: OBR-29 (orders) and OBR-26 (the one result of it)."""
@@ -163,6 +176,7 @@ class Order:
     specimens: tuple[Specimen, ...] = ()
     results: tuple[Result, ...] = ()
     notes: tuple[Note, ...] = ()
+    lost: tuple[Lost, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

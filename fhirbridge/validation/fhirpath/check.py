@@ -61,6 +61,11 @@ def problems(model: Model, structure: Resource) -> Iterator[str]:
                     yield f"{url}: invariant {rule['key']} of {element.id}: {error}"
 
 
+def found(tree: Tree, expression: str, model: Model, this: Kinds) -> Kinds:
+    """Return what a tree may find, started at one of these; raise ProfileError where it cannot mean anything."""
+    return _Checker(model, expression).find(tree, this)
+
+
 def _kinds(model: Model, element: Element, root: Element | None) -> tuple[Kind, ...]:
     if element is root:
         return (Kind(element.path, element),)

@@ -10,7 +10,7 @@ from typing import Any
 
 from fhirbridge.errors import ProfileError
 from fhirbridge.validation.fhirpath import temporal, types
-from fhirbridge.validation.fhirpath.environment import Env, Run
+from fhirbridge.validation.fhirpath.environment import Body, Env, Run
 from fhirbridge.validation.fhirpath.functions import FUNCTIONS
 from fhirbridge.validation.fhirpath.grammar import Tree
 from fhirbridge.validation.fhirpath.operators import ACTS, LOGIC
@@ -118,6 +118,11 @@ def _call(on: Tree | None, name: str, arguments: list[Tree]) -> Run:
         raise ProfileError(f"FHIRPath's {name}() takes {low} to {high} arguments, found {len(arguments)}.")
     if name == "sort":
         arguments = [part for key in arguments for part in _sort_key(key)]
+    return _apply(on, body, arguments)
+
+
+def _apply(on: Tree | None, body: Body, arguments: list[Tree]) -> Run:
+    """Return a call of a function that stands in the tree itself: how others add functions that no invariant has."""
     compiled = [_literal(a[1]) if a[0] == "type" else compile_tree(a) for a in arguments]
     before = compile_tree(on) if on is not None else None
     if before is None:
@@ -197,6 +202,7 @@ _BUILDERS: dict[str, Callable[..., Run]] = {
     "variable": _variable,
     "path": _path,
     "call": _call,
+    "apply": _apply,
     "index": _index,
     "minus": _minus,
     "is": _is,

@@ -101,7 +101,7 @@ def test_the_summary_counts_what_the_files_hold(cohort: CohortSummary, table):
 def test_columns_are_fields_of_the_records():
     records = {
         "subjects": {field.name for field in fields(types.Subject)},
-        "laboratory": {field.name for field in fields(types.LaboratoryResult)} - {"reported"},
+        "laboratory": {field.name for field in fields(types.LaboratoryResult)} - {"source"} - {"reported"},
         "imaging": {field.name for field in fields(types.ImagingExam)} - {"lesions"},
         "lesions": {field.name for field in fields(types.Lesion)} | {"exam"},
     }

@@ -21,9 +21,11 @@ from mappings import (
     lirads_lesion,
     liver_lesion,
     location,
+    measured_result,
     mri_report,
     organization,
     patient,
+    provenance,
     research_study,
     research_subject,
 )
@@ -53,8 +55,10 @@ MAPPINGS: tuple[Mapping, ...] = (
     Mapping(ImagingExam, "BodyStructure", profile(liver_lesion.PROFILE), liver_lesion.liver_lesions),
     Mapping(ImagingExam, "Observation", profile(lirads_lesion.PROFILE), lirads_lesion.lirads_lesions),
     Mapping(ImagingExam, "DiagnosticReport", profile(mri_report.PROFILE), mri_report.mri_report),
+    Mapping(LaboratoryResult, "Observation", profile(measured_result.PROFILE), measured_result.measured_result),
     Mapping(LaboratoryResult, "Observation", profile(laboratory_result.PROFILE), laboratory_result.laboratory_result),
     Mapping(LaboratoryResult, "Observation", profile(laboratory_log10.PROFILE), laboratory_log10.laboratory_log10),
+    Mapping(LaboratoryResult, "Provenance", profile(provenance.PROFILE), provenance.provenance),
 )
 """Each row refers only to resources of rows above it."""
 

@@ -1,7 +1,8 @@
 """Observation: the decimal logarithm of a quantitative result, where the study file asks for one (HBV DNA).
 
 It is derived, points to what it is derived from, and exists only where there is a number to take a logarithm of:
-for exact and for censored results above zero, never for "not detected".
+for exact and for censored results above zero, never for "not detected", and not where the laboratory measured the
+logarithm itself: that one stands (``measured_result``), and the logarithm of its rounded antilogarithm may differ.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from fhirbridge.study import Assay, Logarithm, Study
 from fhirbridge.terminology.logarithms import log10
 from mappings import meta, visit
 from mappings.analyte import analyte, assay, interpretation, measuring_interval, record_name, result_quantity
-from mappings.laboratory_result import CATEGORY, result_reference
+from mappings.laboratory_result import result_reference
+from mappings.measured_result import CATEGORY, as_measured
 from mappings.patient import patient_reference
 
 PROFILE = "laboratory-log10"
@@ -28,6 +30,9 @@ def laboratory_log10(record: LaboratoryResult, study: Study, identity: Identity)
     """Yield the Observation of the logarithm, or nothing. Raises MappingError as ``laboratory_result`` does."""
     measured = analyte(record, study)
     if measured.log10 is None or not isinstance(record.value, Number | Censored) or record.value.value <= 0:
+        return
+    found = as_measured(record)
+    if found is not None and found.loinc == measured.log10.loinc:
         return
     used = assay(record, measured)
     logical = identity.id("Observation", "laboratory-log10", record.result)

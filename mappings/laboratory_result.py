@@ -8,23 +8,25 @@ a dataAbsentReason (invariant obs-6, http://hl7.org/fhir/R4/observation.html).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 
 from fhirbridge.elements import LOINC, Element, coding, concept, identifier, present, quantity, reference, when
 from fhirbridge.errors import Resource
 from fhirbridge.identity import Identity
-from fhirbridge.records.types import LaboratoryResult
-from fhirbridge.records.values import Censored, Number, Ordinal, Text
+from fhirbridge.records import values
+from fhirbridge.records.build import moment
+from fhirbridge.records.types import LaboratoryResult, ResultFacts
+from fhirbridge.records.values import Censored, LabValue, Number, Ordinal, Text
 from fhirbridge.study import Analyte, Assay, Study
-from fhirbridge.terminology.codes import ABSENT_REASON, ABSENT_REASONS, ANSWERS, OBSERVATION_CATEGORY
+from fhirbridge.terminology.codes import ABSENT_REASON, ABSENT_REASONS, ANSWERS
 from mappings import meta, visit
 from mappings.analyte import analyte, assay, interpretation, measuring_interval, record_name, result_quantity
+from mappings.measured_result import CATEGORY, as_measured, measured_reference
 from mappings.patient import patient_reference
 from mappings.refusal import refusal
 
 PROFILE = "laboratory-result"
 """Of any analyte; the study file may name a tighter one for an analyte, as it does for HBV DNA."""
-
-CATEGORY = coding(OBSERVATION_CATEGORY, "laboratory", "Laboratory")
 
 
 def logical_id(result: str, identity: Identity) -> str:
@@ -60,6 +62,7 @@ def laboratory_result(record: LaboratoryResult, study: Study, identity: Identity
         method=concept(text=used.name) if used else None,
         specimen=_specimen(measured),
         referenceRange=_reference_range(measured, used),
+        derivedFrom=[measured_reference(record, identity)] if as_measured(record) else None,
     )
 
 
@@ -94,9 +97,11 @@ def _value(record: LaboratoryResult, measured: Analyte) -> Element:
 
 
 def _notes(record: LaboratoryResult) -> list[Element]:
-    """Return the raw value and the comment; free text, so the study's sites must keep names out of it."""
+    """Return the raw value, how ours was computed, and the comment; free text, so sites must keep names out of it."""
+    found = as_measured(record)
     raw = [{"text": f"Reported as: {record.reported}"}] if record.reported else []
-    return raw + ([{"text": record.comment}] if record.comment else [])
+    computed = [{"text": f"Computed from what was measured: {found.rule}"}] if found else []
+    return raw + computed + ([{"text": record.comment}] if record.comment else [])
 
 
 def _specimen(measured: Analyte) -> Element | None:
@@ -112,3 +117,34 @@ def _reference_range(measured: Analyte, used: Assay | None) -> list[Element]:
     low = None if used.lloq is None else quantity(used.lloq, title, unit)
     high = None if used.uloq is None else quantity(used.uloq, title, unit)
     return [measuring_interval(low, high, used)]
+
+
+def result_facts(observation: Resource, study: Study) -> ResultFacts | None:
+    """Read back what ``laboratory_result`` wrote; None for any other Observation: logarithms, what was measured."""
+    systems = {one["system"] for one in observation.get("identifier", ())}
+    if study.system("result") not in systems:
+        return None
+    codes = {one["code"] for one in observation["code"]["coding"] if one["system"] == LOINC}
+    found = next((one for one in study.analytes if one.loinc in codes), None)
+    at = visit.visit_of(observation)
+    if found is None or at is None:
+        return None
+    return ResultFacts(
+        id=observation["id"],
+        analyte=found.name,
+        visit=at,
+        collected=moment(observation["effectiveDateTime"], study),
+        value=_value_of(observation),
+        status=observation["status"],
+    )
+
+
+def _value_of(observation: Resource) -> LabValue | None:
+    number = observation.get("valueQuantity")
+    if number is not None:
+        value = Decimal(number["value"])
+        return Censored(number["comparator"], value) if "comparator" in number else Number(value)
+    if "valueString" in observation:
+        return Text(observation["valueString"])
+    codes = {one["code"] for one in observation.get("valueCodeableConcept", {}).get("coding", ())}
+    return next((Ordinal(answer) for answer in values.ANSWERS if ANSWERS[answer][0]["code"] in codes), None)

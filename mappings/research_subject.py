@@ -55,16 +55,37 @@ def research_subject(record: Subject, study: Study, identity: Identity) -> Itera
     )
 
 
-def subject_facts(research_subject: Resource, consent: Resource) -> SubjectFacts:
-    """Read back what ``research_subject`` and ``consent`` wrote. Raises KeyError for resources they did not write."""
+def subject_facts(research_subject: Resource, consent: Resource, patient: Resource | None = None) -> SubjectFacts:
+    """Read back what ``research_subject``, ``consent`` and ``patient`` wrote; without a Patient no death is known.
+
+    Raises KeyError for resources they did not write.
+    """
     agreed: Element = consent["provision"]["period"]
-    withdrawn = agreed.get("end")
+    taking_part: Element = research_subject.get("period") or {}
+    died = (patient or {}).get("deceasedDateTime")
     return SubjectFacts(
         subject=research_subject["identifier"][0]["value"],
         arm=research_subject.get("assignedArm"),
         consent_date=dt.date.fromisoformat(agreed["start"]),
-        consent_withdrawn=dt.date.fromisoformat(withdrawn) if withdrawn else None,
+        consent_withdrawn=_day(agreed.get("end")),
+        enrolment_date=_day(taking_part.get("start")),
+        index_date=_day(_index_date(research_subject)),
+        end_date=_day(taking_part.get("end")),
+        death_date=_day(died) if died and len(died) >= len("2028-02-29") else None,
     )
+
+
+def _day(text: str | None) -> dt.date | None:
+    return dt.date.fromisoformat(text[:10]) if text else None
+
+
+def _index_date(research_subject: Resource) -> str | None:
+    for progress in research_subject.get("extension", ()):
+        parts = {part["url"]: part for part in progress.get("extension", ())}
+        codes = parts.get("milestone", {}).get("valueCodeableConcept", {}).get("coding", ())
+        if progress["url"] == PROGRESS and any(code.get("code") == "index" for code in codes):
+            return str(parts["startDate"]["valueDateTime"])
+    return None
 
 
 def _index(day: dt.date) -> Element:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fhirbridge.elements import Element, reference
+from fhirbridge.errors import Resource
 from fhirbridge.study import Study
 from mappings.meta import profile
 from mappings.refusal import refusal
@@ -28,3 +29,9 @@ def extensions(record: str, visit: str, study: Study) -> list[Element]:
         {"url": STUDY_EXTENSION, "valueReference": reference("ResearchStudy", study.id)},
         {"url": VISIT_EXTENSION, "valueString": visit},
     ]
+
+
+def visit_of(resource: Resource) -> str | None:
+    """Return the visit that a result names, None where it names none."""
+    found = (one.get("valueString") for one in resource.get("extension", ()) if one.get("url") == VISIT_EXTENSION)
+    return next(found, None)

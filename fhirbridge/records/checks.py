@@ -36,6 +36,28 @@ def check(table: str, row: Values, study: Study, today: dt.date) -> list[Problem
     return []
 
 
+def outside_consent(name: str, day: str, consent: str, withdrawn: str | None) -> Problem | None:
+    """Return what is wrong with a row dated before its subject's consent or after its withdrawal.
+
+    All dates are civil dates of the study as ISO text, which sorts like the days they are.
+    """
+    if day < consent:
+        return Problem(
+            "before-consent",
+            name,
+            f"{name} is before the subject's consent ({consent})",
+            "Correct the date here or the consent's; what was found before consent is not study data.",
+        )
+    if withdrawn is not None and day > withdrawn:
+        return Problem(
+            "after-withdrawal",
+            name,
+            f"{name} is after the consent was withdrawn ({withdrawn})",
+            "Correct the date here or the withdrawal's; what was found after it is not study data.",
+        )
+    return None
+
+
 def _order(row: Values) -> Iterator[Problem]:
     """Compare a subject's dates, which as ISO text sort like the days they are; one problem for each later date."""
     told = set()

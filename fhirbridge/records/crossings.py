@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from fhirbridge.errors import Finding
+from fhirbridge.records.checks import outside_consent
 from fhirbridge.records.columns import TABLES, Table
 from fhirbridge.records.refusals import quoted
 from fhirbridge.records.scratch import DUPLICATE, GOOD, HELD, REFUSED, Scratch, unpack
@@ -140,18 +141,14 @@ class Crossings:
         """Refuse rows dated before the subject's consent or after its withdrawal; all dates are civil, as ISO text."""
         name = "collected" if tab == LABORATORY else "performed"
 
-        def outside(tab: int, line: int, cells: bytes, early: int, consent: str, withdrawn: str | None) -> Finding:
-            if early:
-                rule, message = "before-consent", f"{name} is before the subject's consent ({consent})"
-                remedy = "Correct the date here or the consent's; what was found before consent is not study data."
-            else:
-                rule, message = "after-withdrawal", f"{name} is after the consent was withdrawn ({withdrawn})"
-                remedy = "Correct the date here or the withdrawal's; what was found after it is not study data."
-            return self._finding(tab, line, cells, rule, name, message, remedy)
+        def outside(tab: int, line: int, cells: bytes, day: str, consent: str, withdrawn: str | None) -> Finding:
+            problem = outside_consent(name, day, consent, withdrawn)
+            assert problem is not None  # the query selects no other rows
+            return self._finding(tab, line, cells, problem.rule, name, problem.message, problem.remedy)
 
         self.scratch.judge(
             REFUSED,
-            "SELECT r.seq, r.tab, r.line, r.cells, substr(r.moment, 1, 10) < f.consent, f.consent, f.withdrawn "
+            "SELECT r.seq, r.tab, r.line, r.cells, substr(r.moment, 1, 10), f.consent, f.withdrawn "
             "FROM row r JOIN fact f ON f.subject = r.parent WHERE r.tab = ? AND r.state = ? "
             "AND (substr(r.moment, 1, 10) < f.consent OR substr(r.moment, 1, 10) > f.withdrawn)",
             outside,

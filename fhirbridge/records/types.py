@@ -51,6 +51,53 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ResultDecision:
+    """Who let a hospital's result into the study, or put it out again, and why."""
+
+    action: Literal["accept", "override", "reject"]
+    by: str
+    """A person's user name, or ``policy`` where the study's own rule accepted it."""
+    at: str
+    """Instant (ISO 8601)."""
+    reason: str
+    run: str | None = None
+    """The run that decided, where no person did."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredValue:
+    """The quantity that the laboratory measured, where the study's value is computed from it: copies, a logarithm."""
+
+    loinc: str
+    display: str
+    unit: str
+    """Exact UCUM code."""
+    value: LabValue
+    rule: str
+    """How the study's value follows from it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultSource:
+    """Where a result was pulled from, by which table it was mapped, and who decided that it is study data."""
+
+    feed: str
+    """Base URL of the hospital's FHIR server, or ``hl7v2 <application>^<facility>``."""
+    reference: str
+    """The result there: ``Observation/123``; of an HL7 v2 feed a number that must never leave."""
+    version: str
+    laboratory: str
+    row: str | None
+    """The row of the laboratories' files it was mapped by: file and line."""
+    mapping: str | None
+    """Digest of these files' rows at that time."""
+    decision: ResultDecision
+    software: str
+    """Name and version of what carried it over."""
+    measured: MeasuredValue | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LaboratoryResult:
     """One result of one test. Key: ``result``."""
 
@@ -74,6 +121,8 @@ class LaboratoryResult:
     reported: str | None = None
     """The value as it stood in the source."""
     comment: str | None = None
+    source: ResultSource | None = None
+    """Where it was pulled from; None for what people entered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,3 +172,21 @@ class SubjectFacts:
     arm: str | None
     consent_date: dt.date
     consent_withdrawn: dt.date | None = None
+    enrolment_date: dt.date | None = None
+    index_date: dt.date | None = None
+    end_date: dt.date | None = None
+    death_date: dt.date | None = None
+    """The day, or None: where only its year or month is known, it ends no follow-up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultFacts:
+    """What an Observation of a laboratory result says, read back: for comparing and counting, not for mapping anew."""
+
+    id: str
+    """Logical id of the Observation."""
+    analyte: str
+    visit: str
+    collected: dt.date | dt.datetime
+    value: LabValue | None
+    status: str

@@ -35,6 +35,8 @@ Outcome = Literal["created", "updated", "unchanged"]
 
 _BATCH = 500
 _SUBJECT_ELEMENTS = ("subject", "patient", "individual")
+_SUBJECT_EXTENSION = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Provenance.patient"
+"""HL7's extension for R5's Provenance.patient; R4's Provenance has no element for the person."""
 _COLUMNS = tuple(column.name for column in current.columns)
 
 
@@ -92,8 +94,9 @@ def compartment_of(resource: Resource) -> str:
     """
     if resource["resourceType"] == "Patient":
         return str(resource["id"])
-    for name in _SUBJECT_ELEMENTS:
-        element = resource.get(name)
+    said = [resource.get(name) for name in _SUBJECT_ELEMENTS]
+    said += [one.get("valueReference") for one in resource.get("extension", ()) if one["url"] == _SUBJECT_EXTENSION]
+    for element in said:
         reference = element.get("reference") if isinstance(element, dict) else None
         if isinstance(reference, str) and reference.startswith("Patient/"):
             return reference.removeprefix("Patient/").split("/")[0]

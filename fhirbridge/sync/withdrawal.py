@@ -1,8 +1,9 @@
 """Withdrawal: what a corrected record no longer says must not go on standing as if it did.
 
-A report that lists a lesion less, or a result that turned from a number into "not detected", leaves an Observation
-behind that nothing produces any more. It is marked ``entered-in-error``
-(http://hl7.org/fhir/R4/valueset-observation-status.html), never deleted, so that every server and registry learns it.
+A report that lists a lesion less, a result that turned from a number into "not detected", or one that is no longer
+computed from what was measured, leaves an Observation behind that nothing produces any more. It is marked
+``entered-in-error`` (http://hl7.org/fhir/R4/valueset-observation-status.html), never deleted, so that every server and
+registry learns it.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ def _left_behind(store: Store, before: Stored, now: Resource) -> Iterator[Stored
         gone = [name for name in references(before.content().get("result")) if name not in kept]
         yield from store.read_many("Observation", [id for kind, id in gone if kind == "Observation"])
     elif before.type == "Observation":
+        kept = set(references(now.get("derivedFrom")))
+        gone = [name for name in references(before.content().get("derivedFrom")) if name not in kept]
+        yield from store.read_many("Observation", [id for kind, id in gone if kind == "Observation"])
         for other in store.iterate(before.study, types=["Observation"], compartment=before.compartment):
             if (before.type, before.id) in references(other.content().get("derivedFrom")):
                 yield other

@@ -12,6 +12,8 @@ ACT_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
 ABSENT_REASON = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
 IDENTIFIER_TYPE = "http://terminology.hl7.org/CodeSystem/v2-0203"
 DIAGNOSTIC_SERVICE = "http://terminology.hl7.org/CodeSystem/v2-0074"
+DATA_OPERATION = "http://terminology.hl7.org/CodeSystem/v3-DataOperation"
+PROVENANCE_AGENT = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
 
 PSEUDONYMIZED = coding(SECURITY_VALUE, "PSEUDED", "pseudonymized")
 HASHED = coding(SECURITY_VALUE, "CRYTOHASH", "cryptographic hash function")  # HL7's own spelling

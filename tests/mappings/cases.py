@@ -10,7 +10,15 @@ from zoneinfo import ZoneInfo
 
 from fhirbridge.errors import Resource
 from fhirbridge.identity import Identity
-from fhirbridge.records.types import ImagingExam, LaboratoryResult, Lesion, Subject
+from fhirbridge.records.types import (
+    ImagingExam,
+    LaboratoryResult,
+    Lesion,
+    MeasuredValue,
+    ResultDecision,
+    ResultSource,
+    Subject,
+)
 from fhirbridge.records.values import Censored, Number, Ordinal
 from fhirbridge.study import Study, load
 from mappings import resources
@@ -84,6 +92,88 @@ MISSING = replace(
 )
 HBSAG = replace(HBV_DNA, result="L-1006", analyte="HBSAG", value=Number(Decimal("5.50")), reported="5.50")
 HBSAG_LOST = replace(HBSAG, result="L-1007", visit="UNS", value=Censored("<", Decimal("0.05")), reported="<0.05")
+PULLED = replace(
+    HBV_DNA,
+    result="L-1008",
+    reported="5.50E3 IU/ml",
+    source=ResultSource(
+        feed="https://fhir.hospital.example/r4",
+        reference="Observation/123",
+        version="4",
+        laboratory="north-hospital",
+        row="north-hospital.csv:2",
+        mapping="0c5d7a1f",
+        decision=ResultDecision(action="accept", by="li.wei", at="2025-09-12T01:15:00Z", reason="as on the sheet"),
+        software="fhirbridge 0.1.0",
+    ),
+)
+BY_POLICY = replace(
+    PULLED,
+    result="L-1009",
+    source=replace(
+        PULLED.source,  # type: ignore[type-var]
+        feed="hl7v2 LAB^SOUTH",
+        reference="F-77/1^42595-9",
+        version="2",
+        decision=ResultDecision(action="accept", by="policy", at="2025-09-12T01:15:00Z", reason="", run="r-9"),
+    ),
+)
+TAKEN_BACK = replace(
+    PULLED,
+    status="entered-in-error",
+    source=replace(
+        PULLED.source,  # type: ignore[type-var]
+        version="5",
+        decision=ResultDecision(
+            action="reject", by="li.wei", at="2025-09-20T01:15:00Z", reason="the laboratory took it back"
+        ),
+    ),
+)
+COPIES = replace(
+    PULLED,
+    result="L-1010",
+    value=Number(Decimal("945")),
+    reported="5500 copies/mL",
+    source=replace(
+        PULLED.source,  # type: ignore[type-var]
+        measured=MeasuredValue(
+            loinc="29615-2",
+            display="Hepatitis B virus DNA [#/volume] (viral load) in Serum or Plasma by Probe and target "
+            "amplification method",
+            unit="{copies}/mL",
+            value=Number(Decimal("5500")),
+            rule="5.82 copies to an IU (COBAS TaqMan HBV Test)",
+        ),
+    ),
+)
+LOGARITHM = replace(
+    PULLED,
+    result="L-1011",
+    value=Number(Decimal("3.2E+3")),
+    reported="3.5 log IU/mL",
+    source=replace(
+        PULLED.source,  # type: ignore[type-var]
+        measured=MeasuredValue(
+            loinc="48398-2",
+            display="Hepatitis B virus DNA [log units/volume] (viral load) in Serum or Plasma by NAA with probe "
+            "detection",
+            unit="{Log_IU}/mL",
+            value=Number(Decimal("3.5")),
+            rule="antilogarithm",
+        ),
+    ),
+)
+OVERRIDDEN = replace(
+    PULLED,
+    result="L-1012",
+    value=Censored("<", Decimal("10")),
+    source=replace(
+        PULLED.source,  # type: ignore[type-var]
+        decision=ResultDecision(
+            action="override", by="li.wei", at="2025-09-12T01:15:00Z", reason="limit misprinted, telephoned"
+        ),
+    ),
+)
 
 GROWING = Lesion(
     lesion="L01",
@@ -132,6 +222,14 @@ GOLDEN_FILES: dict[str, tuple[Study | Subject | LaboratoryResult | ImagingExam, 
     "hbv-dna-log10-below-lloq": (BELOW_LLOQ, "hbv-dna-log10", 0),
     "hbsag-quantitative": (HBSAG, "hbsag-quantitative", 0),
     "hbsag-quantitative-negative": (HBSAG_LOST, "hbsag-quantitative", 0),
+    "hbv-dna-in-copies": (COPIES, "laboratory-result", 0),
+    "hbv-dna-from-copies": (COPIES, "hbv-dna", 0),
+    "hbv-dna-measured-as-logarithm": (LOGARITHM, "laboratory-result", 0),
+    "result-provenance": (PULLED, "result-provenance", 0),
+    "result-provenance-by-policy": (BY_POLICY, "result-provenance", 0),
+    "result-provenance-from-copies": (COPIES, "result-provenance", 0),
+    "result-provenance-overridden": (OVERRIDDEN, "result-provenance", 0),
+    "result-provenance-taken-back": (TAKEN_BACK, "result-provenance", 0),
     "liver-lesion": (EXAM, "liver-lesion", 0),
     "lirads-lesion": (EXAM, "lirads-lesion", 0),
     "lirads-lesion-treated": (EXAM, "lirads-lesion", 1),

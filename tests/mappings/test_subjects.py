@@ -126,13 +126,18 @@ def test_a_death_keeps_its_day() -> None:
     assert patient["deceasedDateTime"] == "2028-02-29"
 
 
-@pytest.mark.parametrize("record", [SUBJECT, WITHDRAWN, SCREENED], ids=lambda found: found.subject)
+@pytest.mark.parametrize("record", [SUBJECT, WITHDRAWN, SCREENED, DECEASED], ids=lambda found: found.subject)
 def test_facts_about_a_subject_can_be_read_back(record: object) -> None:
     found = mapped(record)  # type: ignore[arg-type]
-    facts = subject_facts(following(found, "trial-research-subject")[0], following(found, "trial-consent")[0])
+    names = ("trial-research-subject", "trial-consent", "trial-patient")
+    facts = subject_facts(*(following(found, name)[0] for name in names))
     assert facts == SubjectFacts(
         subject=record.subject,  # type: ignore[attr-defined]
         arm=record.arm,  # type: ignore[attr-defined]
         consent_date=record.consent_date,  # type: ignore[attr-defined]
         consent_withdrawn=record.consent_withdrawn,  # type: ignore[attr-defined]
+        enrolment_date=record.enrolment_date,  # type: ignore[attr-defined]
+        index_date=record.index_date,  # type: ignore[attr-defined]
+        end_date=record.end_date,  # type: ignore[attr-defined]
+        death_date=record.death_date,  # type: ignore[attr-defined]
     )

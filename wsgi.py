@@ -14,4 +14,5 @@ app = create_app(
     lambda: place.store,
     standing=place.standing,
     metrics=place.metrics.text if place.settings.metrics and place.metrics else None,
+    also=(*place.notified_routes, *place.inbox_routes),
 )

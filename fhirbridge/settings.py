@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import date
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -71,6 +72,59 @@ class Settings(BaseSettings):
     hospital_certificate: Path | None = Field(None, description="PEM file with our certificate for mutual TLS")
     hospital_certificate_key: Path | None = Field(None, description="PEM file with its key, if in another file")
     hospital_proxy: SecretStr | None = Field(None, description="URL of a proxy; unset means what the environment says")
+    pull_vendor: Literal["generic", "epic", "oracle", "hapi", "sekmet"] | None = Field(
+        None, description="how results are asked for; unset means what the server's software name tells"
+    )
+    pull_types: tuple[Literal["Observation", "DiagnosticReport"], ...] = Field(
+        ("Observation", "DiagnosticReport"), description="types that are asked for"
+    )
+    pull_select: Literal["category", "code", "everything"] | None = Field(
+        None, description="whether results are asked for by category, by the known codes, or all; unset: category"
+    )
+    pull_category: str = Field("laboratory", description="category that results are asked for by")
+    pull_post: bool | None = Field(None, description="whether searches travel by POST; unset: as the server bears")
+    pull_patient_parameter: Literal["patient", "subject"] | None = Field(
+        None, description="search parameter that names the patient; unset means patient where it is offered"
+    )
+    pull_incremental: Literal["updated", "date", "whole"] | None = Field(
+        None, description="whether the new is asked for by last update, by date taken, or not; unset: as it bears"
+    )
+    pull_patients: int | None = Field(None, ge=1, le=200, description="most patients in one search; unset: as it bears")
+    pull_codes: int | None = Field(None, ge=1, description="most codes in one search; unset: as the server bears")
+    pull_page: int | None = Field(None, ge=1, description="results on a page; unset means as many as the server bears")
+    pull_from: date | None = Field(None, description="results of specimens taken before this day are not asked for")
+    pull_look_back: float = Field(14.0, ge=0, description="days before the last pull that are asked for once more")
+    pull_skew: float = Field(60.0, ge=0, description="seconds by which the server's clock may be wrong")
+    laboratories: tuple[Path, ...] = Field(
+        (), description="further CSV files, or folders of them, that say what laboratories' codes mean"
+    )
+    pull_laboratory: str = Field(
+        "", description="laboratory, as its CSV file names it, of results that name none themselves"
+    )
+    linking_key: Path | None = Field(
+        None, description="file with the key that links to hospital numbers are sealed with; unset means no linking"
+    )
+    linking_system: str | None = Field(
+        None, description="system URI of hospital numbers whose row in the enrolment log names none"
+    )
+    linking_authorities: dict[str, str] = Field(
+        {}, description="system URI by the name that HL7 v2 messages give to who assigned a number"
+    )
+    pull_by: Literal["search", "export"] = Field("search", description="results by searches, or by Bulk Data's $export")
+    pull_group: str | None = Field(None, description="id of the hospital's Group of the study's patients, for export")
+    pull_export_level: Literal["group", "patient", "system"] | None = Field(
+        None, description="what is exported; unset means the group if pull_group is set, else all patients"
+    )
+    pull_export_folder: Path = Field(Path("exports"), description="folder where exported files lie until they are used")
+    pull_export_origins: tuple[str, ...] = Field(
+        (), description="other origins that exported files may be fetched from"
+    )
+    pull_export_wait: float = Field(6.0, gt=0, description="hours to wait for an export before a later run goes on")
+    notifications_url: HttpUrl | None = Field(
+        None, description="address of our /notifications as the hospital's server reaches it, for Subscriptions"
+    )
+    notifications_token: Path | None = Field(None, description="file with the secret that notifications bear")
+    notifications_settle: float = Field(10.0, ge=0, description="seconds after a notification that a pull waits")
     definitions: Path | None = Field(
         None, description="folder or .tgz with hl7.fhir.r4.core 4.0.1; unset means the shared FHIR package cache"
     )
@@ -79,12 +133,42 @@ class Settings(BaseSettings):
     )
     accepted: Path | None = Field(None, description="TOML or JSON file of findings that are accepted for a time")
     schedule_ingest: str = Field("off", description="when to load what lies in the inbox: a cron expression, or off")
+    schedule_pull: str = Field("off", description="when to pull laboratory results: a cron expression, or off")
     schedule_push: str = Field("*/5 * * * *", description="when to push: a cron expression, or off")
     schedule_reconcile: str = Field("17 3 * * *", description="when to reconcile: a cron expression, or off")
     inbox: Path | None = Field(None, description="folder where files of records are dropped to be loaded")
     inbox_quiet: float = Field(10.0, ge=0, description="seconds without a change after which a delivery is complete")
     worker_dead_after: float = Field(
         60.0, ge=1, description="seconds without a heartbeat after which a worker is taken for dead"
+    )
+
+    hl7_address: str = Field("127.0.0.1", description="address that the HL7 v2 listener is opened on")
+    hl7_port: int | None = Field(None, ge=0, le=65535, description="port of the HL7 v2 listener (MLLP)")
+    hl7_tls_certificate: Path | None = Field(
+        None, description="PEM file with the listener's certificate; unset: no TLS"
+    )
+    hl7_tls_key: Path | None = Field(None, description="PEM file with its key, if in another file")
+    hl7_tls_ca: Path | None = Field(
+        None, description="PEM file of the authorities whose certificates senders must show"
+    )
+    hl7_charset: str | None = Field(None, description="character set of senders who leave MSH-18 empty (table 0211)")
+    hl7_laboratories: dict[str, str] = Field(
+        {}, description="laboratories by performer (OBX-23, OBX-15), `application^facility`, facility or application"
+    )
+    hl7_accept_processing: tuple[Literal["P", "T", "D"], ...] = Field(
+        ("P",), description="processing ids (MSH-11) that are taken: production, training, debugging"
+    )
+    hl7_connections: int = Field(32, ge=1, le=1000, description="connections to the listener at a time")
+    hl7_frame_seconds: float = Field(30.0, gt=0, description="seconds that one message may take to arrive")
+    hl7_idle_seconds: float = Field(600.0, gt=0, description="seconds that a connection may be silent")
+    hl7_longest: int = Field(10_485_760, ge=1000, le=10_485_760, description="most bytes of one message")
+    hl7_keep_days: float = Field(30.0, ge=0, description="days that messages at fault are kept, sealed")
+    hl7_unlinked_days: float = Field(
+        0.0, ge=0, description="days that messages of people who are not subjects are kept, sealed; 0 is not at all"
+    )
+
+    inbox_tokens: Path | None = Field(
+        None, description="file of who may work in the inbox over HTTP; unset means that the API has no inbox"
     )
 
     log_format: Literal["console", "json"] = Field("console", description="log lines as text or as JSON")

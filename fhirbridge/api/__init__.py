@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 
-from flask import Flask, Response
+from flask import Blueprint, Flask, Response
 from werkzeug.exceptions import HTTPException
 
 from fhirbridge import fhirjson
@@ -15,17 +15,24 @@ from fhirbridge.store import Store
 
 FHIR_JSON = "application/fhir+json"
 
+_CODES = {400: "structure", 401: "login", 403: "forbidden", 404: "not-found", 405: "not-supported", 413: "too-long"}
+
 
 def create_app(
-    open_store: Callable[[], Store], *, standing: Standing | None = None, metrics: Metrics | None = None
+    open_store: Callable[[], Store],
+    *,
+    standing: Standing | None = None,
+    metrics: Metrics | None = None,
+    also: Sequence[Blueprint] = (),
 ) -> Flask:
     """Return the WSGI application; ``open_store`` is called at the first request that needs the store.
 
-    ``standing`` and ``metrics`` add what ``health`` says. Every error, an unknown route included, is an
-    OperationOutcome.
+    ``standing`` and ``metrics`` add what ``health`` says, ``also`` further routes. Every error, an unknown route
+    included, is an OperationOutcome.
     """
     app = Flask("fhirbridge")
-    app.register_blueprint(health(cache(open_store), standing, metrics))
+    for routes in (health(cache(open_store), standing, metrics), *also):
+        app.register_blueprint(routes)
 
     @app.errorhandler(FhirbridgeError)
     def refused(error: FhirbridgeError) -> Response:
@@ -34,8 +41,11 @@ def create_app(
 
     @app.errorhandler(HTTPException)
     def unknown(error: HTTPException) -> Response:
-        code = {404: "not-found", 405: "not-supported"}.get(error.code or 500, "processing")
-        return _answer(_outcome(code, error.description or error.name), FHIR_JSON, error.code or 500)
+        status = error.code or 500
+        answer = _answer(_outcome(_CODES.get(status, "processing"), error.description or error.name), FHIR_JSON, status)
+        for name, value in error.get_headers():
+            answer.headers.setdefault(name, value)  # how to log in, which methods there are
+        return answer
 
     return app
 

@@ -18,6 +18,7 @@ from fhirbridge.automation.standing import look
 from fhirbridge.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_REFUSED, EXIT_SERVER, FhirbridgeError, StoreError
 from fhirbridge.settings import Settings
 from fhirbridge.store import Store
+from fhirbridge.store.requests import requested
 from fhirbridge.sync.notes import Note
 
 Result = Literal["done", "refused", "needs a person", "incomplete", "failed", "interrupted", "skipped"]
@@ -51,6 +52,7 @@ class Work:
     zone: tzinfo
     server: str | None
     push: Send
+    pull: Callable[[], Outcome]
     reconcile: Callable[[], Outcome]
     load: inbox.Load
     run: inbox.Runs
@@ -68,6 +70,8 @@ class Job:
     does: str
     needs: str
     work: Callable[[Work], Outcome]
+    wanted: Callable[[Work], bool] = lambda _work: False
+    """Whether somebody asked for it beside the schedule."""
 
     @property
     def setting(self) -> str:
@@ -92,6 +96,13 @@ def _ingest(work: Work) -> Outcome:
 
 JOBS = (
     Job(kind="ingest", does="loads the records that were put into the inbox", needs="inbox", work=_ingest),
+    Job(
+        kind="pull",
+        does="asks for laboratory results, judges them and records what is accepted",
+        needs="linking_key",
+        work=lambda work: work.pull(),
+        wanted=lambda work: work.server is not None and requested(work.store, work.study, work.server, work.clock()),
+    ),
     Job(
         kind="push",
         does="sends what the hospital has not acknowledged",

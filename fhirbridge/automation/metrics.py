@@ -72,6 +72,10 @@ class Metrics:
         """Add how things stand, read by ``standing`` whenever metrics are asked for."""
         self.registry.register(_FromStore(standing))
 
+    def listening(self, counts: Callable[[], Mapping[Any, int]], spool: Callable[[], Mapping[Any, int]]) -> None:
+        """Add what a listener counts, and how many messages the spool has by state, read whenever asked for."""
+        self.registry.register(_FromListener(counts, spool))
+
     def text(self) -> tuple[bytes, str]:
         """Return all metrics in Prometheus' text format, and its media type."""
         return generate_latest(self.registry), CONTENT_TYPE_LATEST
@@ -144,6 +148,37 @@ class _FromStore(Collector):
         yield _gauge("hospital_failures", "Failures of the server in a row.", standing.failures)
         yield from _backlog(standing)
         yield from _runs(standing.commands)
+
+
+class _FromListener(Collector):
+    """Asked at every scrape, as long as the process listens."""
+
+    def __init__(self, counts: Callable[[], Mapping[Any, int]], spool: Callable[[], Mapping[Any, int]]) -> None:
+        self._counts = counts
+        self._spool = spool
+
+    def describe(self) -> list[Metric]:
+        """Describe nothing, so that registering does not open the store."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics of the listener."""
+        counts = self._counts()
+        messages = CounterMetricFamily("fhirbridge_hl7_messages", "HL7 v2 messages by answer.", labels=["answer"])
+        events = CounterMetricFamily("fhirbridge_hl7_events", "What else a listener met, by kind.", labels=["kind"])
+        for answer in ("AA", "AE", "AR", "unanswered"):
+            messages.add_metric([answer], counts.get(answer, 0))
+        for kind in sorted(set(counts) - {"AA", "AE", "AR", "unanswered"}):
+            events.add_metric([kind], counts[kind])
+        yield from (messages, events)
+        try:
+            spool = self._spool()
+        except FhirbridgeError:
+            return
+        states = GaugeMetricFamily("fhirbridge_hl7_spool_messages", "Messages in the spool.", labels=["state"])
+        for state, number in spool.items():
+            states.add_metric([state], number)
+        yield states
 
 
 def _gauge(name: str, meaning: str, value: float, **labels: str) -> Metric:

@@ -61,7 +61,7 @@ def application(work: Work, plan: list[Planned], conninfo: str, *, page: int = P
         if job.kind != "push":
             _task(app, names, job.kind, partial(perform, job, work))
     _pushes(app, names, work, page)
-    _ticks(app, names, plan)
+    _ticks(app, names, work, plan)
     return app
 
 
@@ -107,7 +107,7 @@ def _pushes(app: App, names: Names, work: Work, page: int) -> None:
         await _defer(app, "fhirbridge.push_subject", {"lock": key, "queueing_lock": key}, compartment=compartment)
 
 
-def _ticks(app: App, names: Names, plan: list[Planned]) -> None:
+def _ticks(app: App, names: Names, work: Work, plan: list[Planned]) -> None:
     """Look every minute at what is due. Procrastinate sees to it that one worker does; the schedule is our own."""
     queue = names.queue("schedule")
 
@@ -115,7 +115,8 @@ def _ticks(app: App, names: Names, plan: list[Planned]) -> None:
     @app.task(name="fhirbridge.tick", queue=queue, priority=1)
     async def tick(timestamp: int) -> None:
         for one in plan:
-            if one.cron.came(_instant(timestamp - MINUTE), _instant(timestamp)):
+            due = one.cron.came(_instant(timestamp - MINUTE), _instant(timestamp))
+            if due or await asyncio.to_thread(one.job.wanted, work):
                 await _defer(app, f"fhirbridge.{one.job.kind}")
 
 

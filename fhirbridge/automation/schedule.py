@@ -23,6 +23,9 @@ from fhirbridge.settings import Settings
 from fhirbridge.store import Store
 from fhirbridge.sync.leasing import Leases
 
+LOOK = 5.0
+"""Seconds between two looks whether something was asked for beside the schedule."""
+
 
 @dataclass(frozen=True, slots=True)
 class Planned:
@@ -76,14 +79,14 @@ def run_due(work: Work, plan: list[Planned]) -> list[tuple[Job, Outcome]]:
     for one in plan:
         if work.stop.is_set():
             break
-        if one.due(work.store, work.clock()):
+        if one.due(work.store, work.clock()) or one.job.wanted(work):
             done.append((one.job, perform_alone(one.job, work)))
     return done
 
 
 def run_until_stopped(work: Work, plan: list[Planned], *, sleep: Callable[[float], None] = time.sleep) -> None:
     """Do each job when it is due, different kinds side by side, until ``work.stop`` is set and all have finished."""
-    scheduler = BackgroundScheduler(executors={"default": ThreadPoolExecutor(len(plan))}, timezone=work.zone)
+    scheduler = BackgroundScheduler(executors={"default": ThreadPoolExecutor(len(plan) + 1)}, timezone=work.zone)
     scheduler.add_listener(_skipped(work), EVENT_JOB_MAX_INSTANCES)
     now = work.clock()
     for one in plan:
@@ -101,6 +104,7 @@ def run_until_stopped(work: Work, plan: list[Planned], *, sleep: Callable[[float
             misfire_grace_time=None,  # late is better than not at all: a job does what is outstanding, whenever
             **first,
         )
+    scheduler.add_job(_do_wanted, "interval", seconds=LOOK, args=(plan, work), id="wanted", max_instances=1)
     scheduler.start()
     work.note("schedule_started", study=work.study)
     try:
@@ -109,6 +113,18 @@ def run_until_stopped(work: Work, plan: list[Planned], *, sleep: Callable[[float
     finally:
         scheduler.shutdown(wait=True)
         work.note("schedule_stopped")
+
+
+def _do_wanted(plan: Iterable[Planned], work: Work) -> None:
+    """Do what somebody asked for beside the schedule."""
+    for one in plan:
+        try:
+            wanted = one.job.wanted(work)
+        except StoreError as error:
+            work.note("job_failed", task=one.job.kind, error=error)
+            return
+        if wanted and not work.stop.is_set():
+            perform_alone(one.job, work)
 
 
 def perform_alone(job: Job, work: Work) -> Outcome:
@@ -125,4 +141,5 @@ def perform_alone(job: Job, work: Work) -> Outcome:
 
 
 def _skipped(work: Work) -> Callable[[JobEvent], None]:
-    return lambda event: work.note("run_skipped", command=event.job_id)
+    kinds = {job.kind for job in JOBS}
+    return lambda event: work.note("run_skipped", command=event.job_id) if event.job_id in kinds else None

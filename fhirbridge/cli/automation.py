@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,7 +19,9 @@ from fhirbridge.automation.stopping import stopping
 from fhirbridge.cli import console
 from fhirbridge.cli.app import AsJson, app, working
 from fhirbridge.cli.exchange import run_push
+from fhirbridge.cli.listen import listening
 from fhirbridge.cli.loading import load_records
+from fhirbridge.cli.pull import run_pull
 from fhirbridge.cli.reconciling import run_reconcile
 from fhirbridge.cli.workplace import Workplace
 from fhirbridge.errors import EXIT_INTERRUPTED, EXIT_REFUSED, EXIT_SERVER, ConfigurationError
@@ -34,7 +36,9 @@ def run(
     listed: Annotated[bool, typer.Option("--list", help="Print what is done when, and end.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Do everything on schedule, in one process, until Ctrl-C or SIGTERM: load the inbox, push, reconcile.
+    """Do everything on schedule, in one process, until Ctrl-C or SIGTERM: load the inbox, pull, push, reconcile.
+
+    Where hl7_port is set it takes HL7 v2 results too, as `fhirbridge listen` does.
 
     The first signal lets what is under way finish; a second one ends the process at once.
     """
@@ -46,7 +50,8 @@ def run(
         checked(plan, place.settings)
         with _serving(place) as work:
             if not once:
-                run_until_stopped(work, plan)
+                with listening(place) if place.settings.hl7_port is not None else nullcontext():
+                    run_until_stopped(work, plan)
                 return
             done = run_due(work, plan)
         if as_json:
@@ -109,6 +114,7 @@ def _serving(place: Workplace) -> Iterator[Work]:
             zone=study.schedule.zone,
             server=place.server,
             push=partial(_push, place, stop),
+            pull=partial(_pull, place, stop),
             reconcile=partial(_reconcile, place),
             load=partial(_load, place),
             run=place.run,
@@ -131,6 +137,18 @@ def _push(
     if report.needs_a_person:
         return Outcome(result="needs a person", counts=counts, exit_code=EXIT_REFUSED)
     return Outcome(result="incomplete", counts=counts, exit_code=EXIT_SERVER)
+
+
+def _pull(place: Workplace, stop: threading.Event) -> Outcome:
+    report = run_pull(place, quiet=True, stop=stop)
+    counts = report.as_dict()
+    if report.interrupted:
+        return Outcome(result="interrupted", counts=counts, exit_code=EXIT_INTERRUPTED)
+    if not report.complete:
+        return Outcome(result="incomplete", counts=counts, exit_code=EXIT_SERVER)
+    if report.needs_a_person:
+        return Outcome(result="needs a person", counts=counts, exit_code=EXIT_REFUSED)
+    return Outcome(counts=counts)
 
 
 def _reconcile(place: Workplace) -> Outcome:

@@ -6,25 +6,29 @@ import datetime as dt
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fhirbridge import identity, settings
+from fhirbridge import identity, sealing, settings
 from fhirbridge.automation import logs
 from fhirbridge.cli import console
 from fhirbridge.cli.app import AsJson, app
+from fhirbridge.cli.demo_month import LivedMonth, leave_out, of_the_month
 from fhirbridge.cli.exchange import run_push
 from fhirbridge.cli.loading import load_records
 from fhirbridge.cli.planning import make_plan, run_apply
+from fhirbridge.cli.pull import run_pull
 from fhirbridge.cli.reconciling import run_reconcile
 from fhirbridge.cli.workplace import Workplace
 from fhirbridge.demo.cohort import write_cohort
 from fhirbridge.demo.hospital import running_hospital
 from fhirbridge.errors import EXIT_REFUSED, ConfigurationError
 from fhirbridge.hospital import put_entry
+from fhirbridge.records.types import Subject
 from fhirbridge.sync.naming import Name
 from fhirbridge.sync.planfile import SavedPlan
 from fhirbridge.sync.push import PushReport
@@ -81,9 +85,10 @@ def demo(
     """Run the main job end to end on a hospital of its own.
 
     Starts a real FHIR server on the loopback interface, writes a synthetic cohort of the study, loads it, plans what
-    to send and applies that plan. Then somebody at the hospital edits a result; reconciling finds it, it is settled,
-    the next push sends it, another one finds nothing to do, and everything is read back. Nothing outside the
-    directory is touched, and the server stops when the command does.
+    to send and applies that plan. Then somebody at the hospital edits a result; reconciling finds it, and it is
+    settled. The hospital's laboratories report results day by day: each pull finds them, the inbox fills, a correction
+    reopens a decision, and what is accepted is recorded. The next push sends it, another one finds nothing to do, and
+    everything is read back. Nothing outside the directory is touched, and the server stops when the command does.
 
     Example, for the impatient: fhirbridge demo --subjects 20
     """
@@ -114,10 +119,12 @@ def _empty(directory: Path) -> None:
 
 def _place(directory: Path, base_url: str) -> Workplace:
     """Write the settings that later commands can go on with, and open the workplace they describe."""
-    key, file = directory / "fhirbridge.key", directory / "fhirbridge.toml"
+    key, file, linking = directory / "fhirbridge.key", directory / "fhirbridge.toml", directory / "linking.key"
     identity.new_key(key)
+    sealing.new_key(linking)
     database = f"sqlite:///{(directory / 'fhirbridge.db').absolute().as_posix()}"
-    lines = {"hospital": base_url, "database": database, "pseudonym_key": key.absolute().as_posix()}
+    keys = {"pseudonym_key": key.absolute().as_posix(), "linking_key": linking.absolute().as_posix()}
+    lines = {"hospital": base_url, "database": database, **keys}
     file.write_text("".join(f'{name} = "{value}"\n' for name, value in lines.items()), encoding="utf-8")
     return Workplace(settings.read(file))
 
@@ -125,7 +132,8 @@ def _place(directory: Path, base_url: str) -> Workplace:
 def _story(place: Workplace, records: Path, subjects: int) -> Steps:
     try:
         steps = Steps()
-        _load(place, records, subjects, steps)
+        chosen = of_the_month(place.study, subjects)
+        _load(place, records, subjects, chosen, steps)
         saved = records.parent / "plan.ndjson"
         counts, _ = make_plan(place, saved, look=True, limit=0, quiet=False)
         planned, steps.withheld = counts.actions.total(), counts.withheld
@@ -135,6 +143,7 @@ def _story(place: Workplace, records: Path, subjects: int) -> Steps:
         _add_push(steps, "apply that plan", report, refused=len(left_out))
         console.remark(f"Exactly that plan was applied: {console.many(report.sent, 'resource')} sent.")
         _quarrel(place, steps)
+        _live_the_month(place, records.parent, chosen, steps)
         for name in ("push", "push again"):
             report = run_push(place)
             _add_push(steps, name, report)
@@ -167,9 +176,37 @@ def _quarrel(place: Workplace, steps: Steps) -> None:
     console.remark("It is settled: the study's version stands.")
 
 
-def _load(place: Workplace, records: Path, subjects: int, steps: Steps) -> None:
+def _live_the_month(place: Workplace, directory: Path, chosen: Sequence[Subject], steps: Steps) -> None:
+    """Have the hospital's laboratories report day by day, pull each time, and decide as a coordinator does."""
+    if not chosen:
+        console.remark("Too few subjects for the hospital's month of results: --subjects 12 has it.")
+        return
+    lived = LivedMonth(place, directory, chosen)
+    steps.add("link subjects", len(chosen), done=len(chosen))
+    for day in lived.days:
+        console.remark(f"Day {day.number} at the hospital. {day.what}")
+        report = lived.day(day)
+        total = report.funnel.as_dict()["total"]
+        new = total["fates"]["new"] + total["fates"]["changed"]
+        steps.add(f"pull, day {day.number}", total["found"], done=new, unchanged=total["found"] - new)
+        states = ", ".join(f"{count:,} {state}" for state, count in total["states"].items() if count)
+        console.remark(
+            f"The pull asks {console.many(report.asked, 'subject')} and finds {total['found']:,}: {new:,} new or "
+            f"changed ({states or 'none'}); the funnel {'balances' if report.balanced else 'does NOT balance'}."
+        )
+        for stopped in report.refused:
+            console.remark(f"One is not asked about: {stopped.reason}.")
+        decided = lived.evening(day)
+        console.remark(f"{report.waiting:,} wait in the inbox; the coordinator decides on {decided:,}.")
+    last = run_pull(place, quiet=True)
+    assert last.recording is not None
+    due = last.recording.due
+    steps.add("record decisions", due, done=due - len(last.recording.findings), refused=len(last.recording.findings))
+
+
+def _load(place: Workplace, records: Path, subjects: int, chosen: Sequence[Subject], steps: Steps) -> None:
     written = write_cohort(place.study, records, subjects=subjects)
-    rows = written.subjects + written.laboratory + written.imaging + written.lesions
+    rows = written.subjects + written.laboratory + written.imaging + written.lesions - leave_out(records, chosen)
     steps.add("write records", rows, done=rows)
     loaded = load_records(place, records, today=dt.datetime.now(place.study.schedule.zone).date())
     steps.add("load their rows", loaded.rows, done=loaded.accepted, unchanged=loaded.duplicate, refused=loaded.refused)
@@ -219,6 +256,10 @@ def _show(steps: Steps, directory: Path) -> None:
         "      what is stored, what waits for the hospital, how each command last ended\n"
         f"  {command} ingest {directory / 'cohort'}\n"
         "      load the same records again: nothing changes; break a row first, and see it refused and explained\n"
+        f"  {command} inbox list\n"
+        "      what of the hospital's results waits for a person; inbox show C-1 tells all of one\n"
+        f"  {command} coverage\n"
+        "      which visits have their results, which lack them\n"
         f"  {command} plan --no-look\n"
         "      after a corrected row was loaded: what a push would change, field by field, old to new\n"
         f"  {sys.executable} -m fhirbridge.demo.hospital --serve {directory / 'hospital'}\n"

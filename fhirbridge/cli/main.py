@@ -10,15 +10,25 @@ from types import FrameType
 from fhirbridge.cli import (
     automation,
     conflicts,
+    coverage,
     deadletters,
     demo,
     exchange,
+    export,
+    inbox,
+    laboratories,
+    linking,
+    listen,
+    messages,
     planning,
+    pull,
     reconciling,
     records,
+    replay,
     setup,
     status,
     studies,
+    subscriptions,
     validate,
 )
 from fhirbridge.cli.app import app
@@ -26,7 +36,8 @@ from fhirbridge.errors import EXIT_BUG, EXIT_INTERRUPTED
 
 COMMANDS = (
     *(demo, setup, records, status, planning, exchange, reconciling, conflicts, deadletters),
-    *(automation, validate, studies),
+    *(linking, pull, inbox, laboratories, coverage, replay),
+    *(listen, messages, subscriptions, automation, export, validate, studies),
 )
 """Importing a module adds its commands."""
 

@@ -15,8 +15,9 @@ from fhirbridge.cli.app import AsJson, HospitalUrl, app, working
 from fhirbridge.cli.workplace import Workplace
 from fhirbridge.errors import EXIT_REFUSED
 from fhirbridge.store import Backlog
+from fhirbridge.store.decisions import INBOX
 
-WATCHED = ("ingest", "push", "reconcile")
+WATCHED = ("ingest", "pull", "push", "reconcile")
 """The commands whose failure somebody should see to."""
 
 
@@ -38,20 +39,27 @@ def status(
     with working(context, as_json, hospital=hospital) as place:
         standing, resources, due = place.lookout.standing(), place.store.counts(place.study.id), _due(place)
         last_error = place.store.server_state(place.server).last_error if place.server else None
-        attention = needs(standing, last_error)
+        unlinked = place.store.links.states(place.study.id)
+        attention = needs(standing, last_error, unlinked.get("mismatch", 0) + unlinked.get("not found", 0))
+        waiting = sum(
+            count for (state, _), count in place.store.candidates.counts(place.study.id).items() if state in INBOX
+        )
         if as_json:
             times = {kind: at.isoformat() if at else None for kind, at in due.items()}
             told = {"resources": resources, "next": times, "last_error": last_error, "attention": attention}
+            told["inbox"] = waiting
             console.emit({**standing.as_dict(), "server": place.server, **told})
         else:
             _show(place, standing, resources, due)
+            if waiting:
+                console.say(f"In the inbox, for a yes or no: {console.many(waiting, 'result')}. fhirbridge inbox list")
             for line in attention:
                 console.say(f"Needs somebody: {line}")
         if check and attention:
             raise typer.Exit(EXIT_REFUSED)
 
 
-def needs(standing: Standing, last_error: str | None) -> list[str]:
+def needs(standing: Standing, last_error: str | None, unlinked: int = 0) -> list[str]:
     """Say in words what a person should see to, and with which command; [] if nothing."""
     found: list[str] = []
     if standing.open_until is not None:
@@ -60,6 +68,10 @@ def needs(standing: Standing, last_error: str | None) -> list[str]:
         found.append(f"{console.many(standing.conflicts, 'open conflict')}: fhirbridge conflicts list")
     if standing.backlog and standing.backlog.parked:
         found.append(f"{console.many(standing.backlog.parked, 'dead letter')}: fhirbridge deadletters list")
+    if unlinked:
+        found.append(
+            f"{console.many(unlinked, 'subject')} not found or confirmed at the hospital: fhirbridge linking list"
+        )
     for one in standing.commands:
         if one.command in WATCHED and one.failing:
             found.append(f"{one.command} did not do all it should since it last ended well: fhirbridge {one.command}")

@@ -16,23 +16,33 @@ from fhirbridge.automation.jobs import PART
 from fhirbridge.automation.runs import Run as Run
 from fhirbridge.automation.runs import Watch
 from fhirbridge.errors import ConfigurationError, Resource
-from fhirbridge.hospital import Hospital
+from fhirbridge.hospital import Hospital, secret_files
 from fhirbridge.hospital.access import access
 from fhirbridge.hospital.addresses import normalised
+from fhirbridge.sealing import Seal, read_keys
 from fhirbridge.settings import Settings
-from fhirbridge.store import Store
+from fhirbridge.store import Store, instants, requests
+from fhirbridge.study import Study
 from fhirbridge.sync.breaker import Rest
 from fhirbridge.sync.contact import contact
+from fhirbridge.sync.notes import Note, silent
+from fhirbridge.sync.pull.linking import Linking
 from fhirbridge.sync.push import PushOptions
 from fhirbridge.sync.strategies import Limits
+from fhirbridge.terminology import laboratory_files
+from fhirbridge.terminology.analytes import with_laboratories
+from fhirbridge.terminology.laboratories import Laboratories
 from fhirbridge.validation import Validator
 
 ROOT = Path(fhirbridge.__file__).parent.parent
 PROFILES = ROOT / "profiles"
 STUDIES = Path(mappings.__file__).parent / "studies"
+LABORATORIES = Path(mappings.__file__).parent / "laboratories"
 
 
 if TYPE_CHECKING:
+    from flask import Blueprint
+
     from fhirbridge.automation.metrics import Metrics
     from fhirbridge.automation.notify import Notifier
     from fhirbridge.automation.standing import Lookout
@@ -61,6 +71,21 @@ class Workplace:
         return study.load(shipped)
 
     @cached_property
+    def laboratories(self) -> Laboratories:
+        """What each laboratory's codes mean, by the shipped files and those of the settings."""
+        return laboratory_files.load_all([LABORATORIES, *self.settings.laboratories])
+
+    @cached_property
+    def mapping_digest(self) -> str:
+        """Digest of the laboratories' rows: what was mapped by them is told apart from what others would give."""
+        return laboratory_files.digest(self.laboratories)
+
+    @cached_property
+    def pulled_study(self) -> Study:
+        """The study with the analytes and assays that the laboratories' files add to it."""
+        return with_laboratories(self.study, self.laboratories)
+
+    @cached_property
     def identity(self) -> identity.Identity:
         """Pseudonyms and ids under the key of the settings."""
         return identity.Identity(identity.read_key(self.settings.pseudonym_key), self.study.id)
@@ -82,6 +107,23 @@ class Workplace:
         """The store, after making sure that it was filled under this pseudonym key."""
         self.store.bind(self.identity.fingerprint(), study=self.study.id)
         return self.store
+
+    @cached_property
+    def seal(self) -> Seal:
+        """What opens the sealed parts of the store. Raises ConfigurationError without a key that only we can read."""
+        path = self.settings.linking_key
+        if path is None:
+            raise ConfigurationError(
+                "no linking key is set, so nobody here may know who the subjects are at the hospital. Make one with "
+                "`fhirbridge linking key FILE` and name it in the setting linking_key, or FHIRBRIDGE_LINKING_KEY."
+            )
+        return Seal(read_keys(secret_files.read_bytes(path, "linking_key"), path))
+
+    def linking(self, note: Note = silent) -> Linking:
+        """The links of the study's subjects to the hospital's patients."""
+        seal = self.seal  # first: without it nothing else is worth opening
+        authorities = self.settings.linking_authorities
+        return Linking(self.bound_store, seal, self.study, self.identity, authorities=authorities, note=note)
 
     def map(self, record: Any) -> list[tuple[int, Resource]]:
         """Say a record of this study in FHIR."""
@@ -161,6 +203,34 @@ class Workplace:
             channels.from_settings(self.settings),
             reminder=timedelta(hours=self.settings.notify_reminder),
             counted=self.metrics.notified if self.metrics else None,
+        )
+
+    @property
+    def inbox_routes(self) -> tuple[Blueprint, ...]:
+        """The inbox over HTTP, if a setting says who may use it. Raises ConfigurationError for a file that is none."""
+        tokens = self.settings.inbox_tokens
+        if tokens is None:
+            return ()
+        from fhirbridge.api import bearers
+        from fhirbridge.api.inbox import inbox
+
+        bearers.read(tokens)  # a mistake in it is told at the start, not to who comes first
+        return (inbox(lambda: self.bound_store, lambda: self.pulled_study, tokens, instants.utc_now),)
+
+    @property
+    def notified_routes(self) -> tuple[Blueprint, ...]:
+        """What the hospital's Subscriptions call, if they have a secret. Raises ConfigurationError for a bad one."""
+        chosen, server = self.settings, self.server
+        if chosen.notifications_token is None or server is None:
+            return ()
+        from fhirbridge.api.notifications import notifications
+
+        token = secret_files.read_line(chosen.notifications_token, "notifications_token")
+        settle, study = timedelta(seconds=chosen.notifications_settle), self.study.id
+        return (
+            notifications(
+                token, lambda: requests.request(self.store, study, server, instants.utc_now(), settle=settle)
+            ),
         )
 
     @property

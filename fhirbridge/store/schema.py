@@ -21,7 +21,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-REVISION = "0003"
+REVISION = "0004"
 """The newest migration."""
 
 REVISION_TABLE = "fhirbridge_schema"
@@ -261,8 +261,8 @@ arrival = Table(
     Column("body", LargeBinary, nullable=False),
     Column("at", TEXT, nullable=False),
     Column("run", TEXT, nullable=False),
-    UniqueConstraint("study", "feed", "reference", "hash", name="arrival_identity"),
-    Index("arrival_by_subject", "study", "subject", "key"),
+    Index("arrival_of_subject", "study", "subject", "feed", "reference", "key"),
+    Index("arrival_of_source", "study", "feed", "reference", "key"),
     comment="Every version of every result that a source sent, naming no patient; append-only.",
 )
 
@@ -286,10 +286,11 @@ candidate = Table(
     Column("changed", TEXT, nullable=False),
     Column("decision", Integer),
     Column("recorded", LargeBinary),
-    UniqueConstraint("study", "feed", "reference", name="candidate_identity"),
+    Column("due", Boolean, nullable=False),
+    UniqueConstraint("study", "subject", "feed", "reference", name="candidate_identity"),
     Index("candidate_by_state", "study", "state", "analyte", "changed", "key"),
     Index("candidate_by_change", "study", "state", "changed", "key"),
-    Index("candidate_by_subject", "study", "subject", "analyte", "key"),
+    Index("candidate_due", "study", "due", "subject", "key"),
     comment="One row per result of a source: what it would mean to the study, and where it stands.",
 )
 
@@ -307,6 +308,7 @@ decision = Table(
     Column("proposal", LargeBinary, nullable=False),
     Column("run", TEXT),
     PrimaryKeyConstraint("candidate", "number", name="decision_identity"),
+    Index("decision_by_time", "at"),
     comment="Every decision on a candidate, and what it was shown then; append-only.",
 )
 
@@ -371,4 +373,40 @@ message = Table(
     UniqueConstraint("study", "digest", name="message_identity"),
     Index("message_by_state", "study", "state", "key"),
     comment="HL7 v2 messages as they were received, sealed, until what they hold is in the inbox.",
+)
+
+client = Table(
+    "client",
+    metadata,
+    Column("id", TEXT, primary_key=True),
+    Column("name", TEXT, nullable=False),
+    Column("agreement", TEXT, nullable=False),
+    Column("jwks", TEXT),
+    Column("jwks_uri", TEXT),
+    Column("scopes", TEXT, nullable=False),
+    Column("created", TEXT, nullable=False),
+    Column("by", TEXT, nullable=False),
+    Column("revoked", TEXT),
+    Column("revoked_by", TEXT),
+    comment="Registries' systems that may ask for tokens: their public keys, and what they were registered for.",
+)
+
+assertion = Table(
+    "assertion",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("client", TEXT, ForeignKey("client.id", name="assertion_of"), nullable=False),
+    Column("expires", TEXT, nullable=False),
+    Index("assertion_by_expiry", "expires"),
+    comment="Signed statements by which clients were let in, until they expire: none is taken twice.",
+)
+
+token_revocation = Table(
+    "token_revocation",
+    metadata,
+    Column("token", TEXT, primary_key=True),
+    Column("expires", TEXT, nullable=False),
+    Column("at", TEXT, nullable=False),
+    Column("by", TEXT, nullable=False),
+    comment="Access tokens taken back before their time, by their ids.",
 )

@@ -25,11 +25,16 @@ from fhirbridge.store import (
     servers,
 )
 from fhirbridge.store.acknowledgements import Delivered, Policy
+from fhirbridge.store.candidates import Candidates
+from fhirbridge.store.clients import Clients
 from fhirbridge.store.conflicts import Conflict, ConflictNote, Settled
 from fhirbridge.store.deliveries import Backlog, Delivery
 from fhirbridge.store.failures import Failure, FailureNote
 from fhirbridge.store.held import Held
 from fhirbridge.store.instants import written
+from fhirbridge.store.links import Links
+from fhirbridge.store.messages import Messages
+from fhirbridge.store.pulls import Pulls
 from fhirbridge.store.resources import Stored, Transaction
 from fhirbridge.store.runs import Run, Tally
 from fhirbridge.store.schema import binding, failure, version
@@ -64,6 +69,31 @@ class Store:
         Raises StoreError for a database that cannot be reached or written, or that a newer fhirbridge wrote.
         """
         return cls(database.opened(url), clock)
+
+    @property
+    def links(self) -> Links:
+        """Which hospital numbers are whose, sealed."""
+        return Links(self._engine, self._clock)
+
+    @property
+    def messages(self) -> Messages:
+        """HL7 v2 messages, sealed, until what they hold is in the inbox."""
+        return Messages(self._engine, self._clock)
+
+    @property
+    def candidates(self) -> Candidates:
+        """The inbox: what the hospital's results would mean to the study, and what was decided on them."""
+        return Candidates(self._engine, self._clock)
+
+    @property
+    def pulls(self) -> Pulls:
+        """What pulls asked, how far they came, and what became of what they found."""
+        return Pulls(self._engine, self._clock)
+
+    @property
+    def clients(self) -> Clients:
+        """Which registries' systems may ask for tokens, and what was taken back."""
+        return Clients(self._engine, self._clock)
 
     def close(self) -> None:
         """Close all connections."""

@@ -22,6 +22,7 @@ STOPS = {
 
 ASKS = {
     "label unfamiliar": "the laboratory's file knows this code by another name",
+    "assay unsaid": "the code is that of several assays, and an answer in words does not say which",
     "unit's text unknown": "the unit's code is known, what is printed beside it is not",
     "impossible": "the value lies beyond what is biologically possible",
     "below the assay's limit": "an exact number below what the assay can quantify",

@@ -136,6 +136,10 @@ def _test(result: Reported, rows: tuple[LaboratoryTest, ...], found: Findings) -
         loincs = {row.loinc for row in fitting}
         if len(loincs) == 1:
             return min(fitting, key=rows.index)
+        if fitting and len({row.analyte for row in fitting}) == 1 and reading.kind == "not detected":
+            # IU and copies under one code: that nothing was found is the analyte's result by either assay.
+            found.add("assay unsaid")
+            return min(fitting, key=rows.index)
         found.add("units contradict" if not fitting else "unit missing")
         return None
     if not given:
@@ -190,6 +194,8 @@ def _valued(
             found.add("answer not in the study's words")
         return _harmonised(found, reported, test, analyte, answer=answer)
     if reading.kind == "not detected":
+        if any(flag.code == "assay unsaid" for flag in found.flags):
+            return _harmonised(found, reported, test, analyte, answer=answer, quantification="not detected")
         return _limited(found, reported, test, analyte, assay, None, answer)
     if reported is None or test.canonical_unit is None:
         found.add("no single number" if reading.upper is not None else "scale contradicts")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
+import hashlib
 import itertools
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import get_args
@@ -37,6 +39,22 @@ def load(paths: Iterable[Path]) -> Laboratories:
 def load_directory(directory: Path) -> Laboratories:
     """Read every ``*.csv`` in a directory. Raises ConfigurationError."""
     return load(directory.glob("*.csv"))
+
+
+def load_all(places: Iterable[Path]) -> Laboratories:
+    """Read files, and every ``*.csv`` in folders, as one table. Raises ConfigurationError, for a missing one too."""
+    paths: list[Path] = []
+    for place in places:
+        if not place.exists():
+            raise ConfigurationError(f"setting 'laboratories': there is no file or folder {place}.")
+        paths += place.glob("*.csv") if place.is_dir() else [place]
+    return load(paths)
+
+
+def digest(laboratories: Laboratories) -> str:
+    """Return a digest of all rows, whatever the order of the files; where a row stands does not count."""
+    rows = sorted(repr(replace(row, source="")) for row in laboratories.rows)
+    return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
 
 def _rows(path: Path) -> list[LaboratoryTest]:

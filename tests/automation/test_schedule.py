@@ -94,7 +94,8 @@ def test_a_day_that_never_comes_is_refused() -> None:
 def test_times_are_those_of_the_studys_time_zone_and_follow_from_the_settings_alone() -> None:
     chosen = settings.read(schedule_push="30 3 * * *", schedule_reconcile=" Off ")
     times = next_times(chosen, SHANGHAI, now=dt.datetime(2026, 6, 1, 12, 0, tzinfo=dt.UTC))
-    assert times == {"ingest": None, "push": dt.datetime(2026, 6, 1, 19, 30, tzinfo=dt.UTC), "reconcile": None}
+    at = dt.datetime(2026, 6, 1, 19, 30, tzinfo=dt.UTC)
+    assert times == {"ingest": None, "pull": None, "push": at, "reconcile": None}
 
 
 @pytest.mark.parametrize(

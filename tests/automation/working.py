@@ -52,6 +52,7 @@ def work_on(store: Store, *, clock: Callable[[], dt.datetime] = lambda: NOW, **g
         "zone": dt.UTC,
         "server": SERVER,
         "push": Hospital(store).push,
+        "pull": Outcome,
         "reconcile": Outcome,
         "load": lambda source: None,
         "run": run,

@@ -18,7 +18,7 @@ from tests.cli.conftest import Run
 def test_the_demo_plans_applies_finds_a_foreign_edit_settles_it_and_ends_with_nothing_to_do(
     run: Run, tmp_path: Path
 ) -> None:
-    ran = run("demo", "--subjects", "3", "--json")
+    ran = run("demo", "--subjects", "12", "--json")
     assert ran.code == 0, ran.err
     steps = {step["step"]: step for step in ran.json["steps"]}
     assert all(step["balances"] and not step["refused"] for step in steps.values())

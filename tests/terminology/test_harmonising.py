@@ -103,6 +103,15 @@ def test_not_detected_is_an_answer_and_never_its_limit() -> None:
     assert (found.derived, flags(found)) == ((), [])
 
 
+def test_not_detected_under_a_code_that_two_assays_share_is_an_answer_of_neither() -> None:
+    """Both rows of North's HBVDNA mean the same analyte; which limit the answer lies below is for a person to say."""
+    found = harmonised(NORTH, "HBVDNA", "未检出", day=dt.date(2025, 6, 1))
+    assert (found.analyte, found.answer, found.quantification) == ("HBV-DNA", "not detected", "not detected")
+    assert (found.assay, found.lloq, flags(found)) == (None, None, ["assay unsaid"])
+    later = harmonised(NORTH, "HBVDNA", "未检出", day=dt.date(2026, 6, 1))
+    assert (later.assay, flags(later)) == ("COBAS TaqMan HBV Test", [])
+
+
 # Copies and international units
 
 

@@ -63,10 +63,10 @@ def _candidates() -> None:
         sa.Column("body", sa.LargeBinary, nullable=False),
         sa.Column("at", TEXT, nullable=False),
         sa.Column("run", TEXT, nullable=False),
-        sa.UniqueConstraint("study", "feed", "reference", "hash", name="arrival_identity"),
         comment="Every version of every result that a source sent, naming no patient; append-only.",
     )
-    op.create_index("arrival_by_subject", "arrival", ["study", "subject", "key"])
+    op.create_index("arrival_of_source", "arrival", ["study", "feed", "reference", "key"])
+    op.create_index("arrival_of_subject", "arrival", ["study", "subject", "feed", "reference", "key"])
     op.create_table(
         "candidate",
         sa.Column("key", KEY, primary_key=True, autoincrement=False),
@@ -86,12 +86,13 @@ def _candidates() -> None:
         sa.Column("changed", TEXT, nullable=False),
         sa.Column("decision", sa.Integer),
         sa.Column("recorded", sa.LargeBinary),
-        sa.UniqueConstraint("study", "feed", "reference", name="candidate_identity"),
+        sa.Column("due", sa.Boolean, nullable=False),
+        sa.UniqueConstraint("study", "subject", "feed", "reference", name="candidate_identity"),
         comment="One row per result of a source: what it would mean to the study, and where it stands.",
     )
     op.create_index("candidate_by_change", "candidate", ["study", "state", "changed", "key"])
     op.create_index("candidate_by_state", "candidate", ["study", "state", "analyte", "changed", "key"])
-    op.create_index("candidate_by_subject", "candidate", ["study", "subject", "analyte", "key"])
+    op.create_index("candidate_due", "candidate", ["study", "due", "subject", "key"])
     op.create_table(
         "decision",
         sa.Column("candidate", KEY, sa.ForeignKey("candidate.key", name="decision_on"), nullable=False),
@@ -107,6 +108,7 @@ def _candidates() -> None:
         sa.PrimaryKeyConstraint("candidate", "number", name="decision_identity"),
         comment="Every decision on a candidate, and what it was shown then; append-only.",
     )
+    op.create_index("decision_by_time", "decision", ["at"])
     op.create_table(
         "candidate_tally",
         sa.Column("study", TEXT, nullable=False),

@@ -1,0 +1,252 @@
+"""`fhirbridge pull`: the hospital's laboratory results asked for, judged, and recorded where they are accepted."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from fhirbridge import fhirjson
+from fhirbridge.automation.stopping import stopping
+from fhirbridge.cli import console
+from fhirbridge.cli.app import AsJson, HospitalUrl, app, working
+from fhirbridge.cli.recording import recorder
+from fhirbridge.cli.subjects import follow_up_of
+from fhirbridge.cli.workplace import Run, Workplace
+from fhirbridge.errors import EXIT_INTERRUPTED, EXIT_REFUSED, EXIT_SERVER, ConfigurationError, InputError
+from fhirbridge.hospital import Hospital
+from fhirbridge.store.instants import utc_now
+from fhirbridge.sync.contact import contact
+from fhirbridge.sync.leasing import Leases
+from fhirbridge.sync.pull import asking
+from fhirbridge.sync.pull.asking import Answer, AskOptions, Marks, Plan
+from fhirbridge.sync.pull.bulk import BulkOptions, ask_in_bulk
+from fhirbridge.sync.pull.cases import Context
+from fhirbridge.sync.pull.from_messages import Senders
+from fhirbridge.sync.pull.funnel import ENDS, FATES
+from fhirbridge.sync.pull.pull import Pulling, Server
+from fhirbridge.sync.pull.pull import pull as pull_once
+from fhirbridge.sync.pull.pull_report import PullReport
+from fhirbridge.sync.pull.recognising import LaboratoryNames
+from fhirbridge.sync.pull.recording import record
+from fhirbridge.sync.pull.replay import freeze, frozen_alike
+from fhirbridge.sync.pull.spool import Spool, Spooled
+
+SHOWN = 20
+
+
+@app.command()
+def pull(
+    context: typer.Context,
+    hospital: HospitalUrl = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Ask for everything, whatever was asked before, and find what is gone.")
+    ] = False,
+    subject: Annotated[
+        list[str] | None, typer.Option("--subject", metavar="NUMBER", help="Only this subject; repeatable.")
+    ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Show what would be asked, and ask nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Pull the hospital's laboratory results: ask, judge, record what is accepted, and account for all of it.
+
+    Only subjects who are linked and consent today are asked about, only what changed since the last pull is asked
+    for, and HL7 v2 messages that wait are read. What a person must decide waits in the inbox. Run it as often as you
+    like; an interrupted pull goes on where it stopped. Exits 1 if something needs a person beside the inbox (a link, a
+    message, a record that was refused), 3 if the server failed.
+
+    Example: fhirbridge pull --full --subject S-017
+    """
+    with working(context, as_json, hospital=hospital) as place:
+        if plan:
+            show_plan(place, as_json)
+            return
+        with stopping(lambda *_, **__: None) as stop:
+            report = run_pull(place, full=full, numbers=subject, quiet=as_json, stop=stop)
+        console.emit(report.as_dict()) if as_json else show_pull(report)
+        ended(report)
+
+
+def ended(report: PullReport) -> None:
+    """End with the exit code that says how a pull went."""
+    if report.interrupted:
+        raise typer.Exit(EXIT_INTERRUPTED)
+    if not report.complete:
+        raise typer.Exit(EXIT_SERVER)
+    if report.needs_a_person or not report.balanced:
+        raise typer.Exit(EXIT_REFUSED)
+
+
+def run_pull(
+    place: Workplace,
+    *,
+    full: bool = False,
+    numbers: Collection[str] | None = None,
+    quiet: bool = False,
+    stop: threading.Event | None = None,
+) -> PullReport:
+    """Pull the study of the workplace, with a bar, and note the run. Raises ConfigurationError without linking key."""
+    only = _only(place, numbers) if numbers else None
+    store, study, stop = place.bound_store, place.pulled_study, stop or threading.Event()
+    last = store.last_run("pull")
+    with ExitStack() as held:
+        leases = held.enter_context(Leases(store))
+        if leases.take(f"pull:{study.id}") is None:
+            raise ConfigurationError("another pull of this study is under way. Wait until it has ended.")
+        run = held.enter_context(place.run("pull"))
+        advance = held.enter_context(console.progress("pull", quiet=quiet))
+        server = held.enter_context(_server(place, run, full, stop)) if place.server else None
+        context = Context(
+            study=study,
+            laboratories=place.laboratories,
+            today=utc_now().astimezone(study.schedule.zone).date(),
+            mapping=place.mapping_digest,
+        )
+        frozen = freeze(context, server.plan if server else None)
+        store.pulls.freeze(run.id, study.id, frozen)
+        report = pull_once(
+            Pulling(
+                store=store,
+                context=context,
+                names=LaboratoryNames(place.laboratories, place.settings.pull_laboratory),
+                linking=place.linking(run.note),
+                follow_up=partial(follow_up_of, place),
+                spool=partial(_spooled, place, run, stop),
+                record=lambda: record(recorder(place, run.id)),
+                server=server,
+                run=run.id,
+                full=full,
+                judge_all=not frozen_alike(store, study.id, run.id),
+                only=only,
+                since_decisions=dt.datetime.fromisoformat(last.started) if last else None,
+                progress=advance,
+                note=run.note,
+                stop=stop,
+            )
+        )
+        store.pulls.save_funnel(run.id, fhirjson.dumps(report.funnel.as_dict()))
+        run.end(outcome_of(report), report.as_dict())
+    return report
+
+
+def outcome_of(report: PullReport) -> str:
+    """Return how a pull ended, in a word for the run's row."""
+    if report.interrupted:
+        return "interrupted"
+    if not report.complete:
+        return "incomplete"
+    return "needs a person" if report.needs_a_person else "done"
+
+
+def show_plan(place: Workplace, as_json: bool) -> None:
+    """Print what a pull would ask the hospital's server, about how many subjects, without asking it."""
+    with place.hospital() as hospital:
+        made = _plan(place, hospital)
+    linking = place.linking()
+    linked = linking.subjects()
+    willing = len(linking.willing(linked))
+    if as_json:
+        console.emit(made.as_dict() | {"linked": len(linked), "consenting": willing})
+        return
+    rows = [
+        (one.kind, "&".join(f"{name}={value}" for name, value in one.params) or "(everything)", one.incremental)
+        for one in made.questions
+    ]
+    console.table(f"What is asked at {place.server} ({made.vendor})", "type", "asked by", "the new by", rows=rows)
+    asked = f"{made.patients} at a time, by {'POST' if made.post else 'GET'}"
+    console.say(
+        f"About {willing:,} of {console.many(len(linked), 'linked subject')}, {asked}; what is new since the "
+        f"last pull, and once more the {made.look_back.days} days before it."
+    )
+    for why in made.left_out:
+        console.remark(f"not asked: {why}")
+
+
+def show_pull(report: PullReport) -> None:
+    """Print the funnel of a pull, what was recorded, and what somebody should look at."""
+    counts = report.funnel.as_dict()["total"]
+    rows = [(fate, counts["fates"][fate]) for fate in FATES if counts["fates"][fate]]
+    console.table(
+        f"Pulled from {report.feed or 'messages'}", "found", "results", rows=rows, total=("all", counts["found"])
+    )
+    ends = [(end, counts["states"][end]) for end in ENDS if counts["states"][end]]
+    if ends:
+        kept = counts["fates"]["new"] + counts["fates"]["changed"]
+        console.table("What became of the new and the changed", "state", "results", rows=ends, total=("all", kept))
+    requests = report.traffic.requests if report.traffic else 0
+    console.say(
+        f"{console.many(report.asked, 'subject')} asked about, {console.many(requests, 'request')}, "
+        f"{report.judged:,} judged in {report.seconds:,.1f} s; {report.waiting:,} in the inbox."
+    )
+    if report.recording is not None and report.recording.due:
+        fates = ", ".join(f"{number:,} {fate}" for fate, number in report.recording.fates.items() if number)
+        console.say(f"Into the study's data: {fates}.")
+        console.findings(report.recording.findings)
+    for one in report.refused[:SHOWN]:
+        console.remark(str(one))
+    if len(report.refused) > SHOWN:
+        console.remark(f"… and {len(report.refused) - SHOWN:,} more: fhirbridge linking list")
+    for (question, message), subjects in report.unanswered.items():
+        console.remark(f"not answered, {question} of {console.many(subjects, 'subject')}: {message}")
+    if report.spool is not None and report.spool.messages["faulty"]:
+        console.remark(f"{console.many(report.spool.messages['faulty'], 'message')} at fault: fhirbridge messages list")
+    for imbalance in report.funnel.imbalances():
+        console.remark(f"the counts do not balance: {imbalance}")
+    if report.interrupted:
+        console.remark("interrupted: run the same command again to go on")
+    elif report.waiting:
+        console.say("Next: fhirbridge inbox list")
+
+
+@contextmanager
+def _server(place: Workplace, run: Run, full: bool, stop: threading.Event) -> Iterator[Server]:
+    with place.hospital() as hospital:
+        hospital.note = run.note
+        made = _plan(place, hospital)
+
+        def ask(patients: Sequence[str], marks: Marks) -> Iterator[Answer]:
+            if place.settings.pull_by == "export":
+                options = BulkOptions.of(place.settings)
+                return ask_in_bulk(hospital, made, patients, marks, options, run.note, full=full, stop=stop)
+            return asking.ask(hospital, made, patients, marks, run.note, full=full, stop=stop)
+
+        yield Server(hospital=hospital, plan=made, ask=ask)
+
+
+def _spooled(place: Workplace, run: Run, stop: threading.Event) -> Spooled:
+    chosen = place.settings
+    names = LaboratoryNames(place.laboratories, chosen.pull_laboratory)
+    return Spool(
+        store=place.store,
+        seal=place.seal,
+        study=place.study.id,
+        linking=place.linking(run.note),
+        laboratories=place.laboratories,
+        senders=Senders(names=chosen.hl7_laboratories, laboratories=names),
+        run=run.id,
+        assume=chosen.hl7_charset,
+        processing=chosen.hl7_accept_processing,
+        keep_days=chosen.hl7_keep_days,
+        unlinked_days=chosen.hl7_unlinked_days,
+        note=run.note,
+        stop=stop,
+    ).process()
+
+
+def _plan(place: Workplace, hospital: Hospital) -> Plan:
+    options = AskOptions.of(place.settings)
+    return asking.plan(contact(place.store, hospital), options, place.pulled_study, place.laboratories)
+
+
+def _only(place: Workplace, numbers: Collection[str]) -> list[str]:
+    """Return the ids of our Patients of these subject numbers. Raises InputError for one who is not linked."""
+    known = {one.number: one.subject for one in place.linking().subjects()}
+    for number in numbers:
+        if number not in known:
+            raise InputError(f"subject {number!r} is not linked. `fhirbridge linking list` shows who is.")
+    return [known[number] for number in numbers]

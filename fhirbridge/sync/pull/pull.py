@@ -1,0 +1,206 @@
+"""One pull, whole: who may be asked about, what the hospital has of them, what it means, what of it is recorded.
+
+A pull that is killed costs nothing but time: what arrived is kept, marks move only with whole answers, and the next
+pull goes on.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fhirbridge.errors import HospitalError
+from fhirbridge.hospital import Hospital
+from fhirbridge.protocol.slots import FollowUp
+from fhirbridge.store import Store
+from fhirbridge.sync.notes import Note, silent
+from fhirbridge.sync.pull.asking import Answer, Marks, Plan
+from fhirbridge.sync.pull.assessing import Assessing
+from fhirbridge.sync.pull.cases import Context
+from fhirbridge.sync.pull.funnel import KEPT
+from fhirbridge.sync.pull.linked import Linked
+from fhirbridge.sync.pull.linking import Linking, Resolved
+from fhirbridge.sync.pull.pull_report import PullReport
+from fhirbridge.sync.pull.recognising import LaboratoryNames
+from fhirbridge.sync.pull.recording import RecordingReport
+from fhirbridge.sync.pull.spool import Spooled
+from fhirbridge.sync.pull.taking import Taking
+
+Progress = Callable[[int, int], None]
+
+Asked = Callable[[Sequence[str], Marks], Iterator[Answer]]
+"""Asks a plan's questions about these Patients, by searches or by an export."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """The hospital's server, and how it is asked."""
+
+    hospital: Hospital
+    plan: Plan
+    ask: Asked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pulling:
+    """What a pull needs of the composition root."""
+
+    store: Store
+    context: Context
+    names: LaboratoryNames
+    linking: Linking
+    follow_up: Callable[[str], FollowUp]
+    """From the id of our Patient to what decides its windows."""
+    spool: Callable[[], Spooled] | None
+    """Reads the HL7 v2 messages that wait."""
+    record: Callable[[], RecordingReport]
+    """Records what is accepted, and takes back what no longer is."""
+    server: Server | None
+    run: str
+    full: bool = False
+    judge_all: bool = False
+    """Judge every subject: the laboratories' files or the study changed since the last pull."""
+    only: Collection[str] | None = None
+    """Only these subjects, by the ids of our Patients."""
+    since_decisions: dt.datetime | None = None
+    """When the last pull began: whoever was decided on since is judged, for one decision moves other results."""
+    progress: Progress = lambda _done, _total: None
+    note: Note = silent
+    stop: threading.Event = field(default_factory=threading.Event)
+
+
+def pull(pulling: Pulling) -> PullReport:
+    """Pull once. Raises StoreError, ConfigurationError, and HospitalError where the server does not let us in."""
+    return _Pull(pulling).whole()
+
+
+class _Pull:
+    def __init__(self, pulling: Pulling) -> None:
+        self._with = pulling
+        self._study = pulling.context.study.id
+        feed = pulling.server.hospital.base_url if pulling.server else None
+        self._relinked: dict[str, str | None] = {}
+        self._touched: set[str] = set()
+        self.report = PullReport(run=pulling.run, study=self._study, feed=feed, full=pulling.full)
+
+    def whole(self) -> PullReport:
+        """Ask, take, judge, record and account."""
+        began, report, parts = time.monotonic(), self.report, self._with
+        linked = [one for one in parts.linking.subjects() if parts.only is None or one.subject in parts.only]
+        self._relinked = {one.subject: one.relinked for one in linked}
+        if parts.server is not None:
+            before = parts.server.hospital.traffic.report()
+            self._ask_all(parts.server, linked)
+            report.traffic = parts.server.hospital.traffic.report().since(before)
+        if parts.spool is not None and not parts.stop.is_set():
+            self._spooled(parts.spool())
+        self._judge(linked)
+        report.recording = parts.record()
+        report.inbox = parts.store.candidates.counts(self._study)
+        report.interrupted = parts.stop.is_set()
+        report.seconds = time.monotonic() - began
+        return report
+
+    def _ask_all(self, server: Server, linked: Sequence[Linked]) -> None:
+        """Ask about every subject that can be linked and consents; each is taken as soon as it is answered whole."""
+        self.report.linked = len(linked)
+        resolved = self._with.linking.resolve_all(linked, server.hospital, self._with.run)
+        self.report.stopped = [one.stopped for one in resolved if one.stopped is not None]
+        found = {one.linked.subject: one for one in resolved if one.stopped is None}
+        self.report.asked = len(found)
+        self._relinked |= {one.linked.subject: one.relinked for one in resolved}
+        self._touched |= {one.linked.subject for one in resolved if one.relinked != one.linked.relinked}
+        whose = {patient: subject for subject, one in found.items() for patient in one.patients}
+        answers: dict[str, list[Answer]] = {subject: [] for subject in found}
+        done = 0
+        for answer in server.ask(list(whose), self._marks(server, found)):
+            subject = whose[answer.patient]
+            answers[subject].append(answer)
+            if len(answers[subject]) == len(server.plan.questions) * len(found[subject].patients):
+                self._take(server, found[subject], answers.pop(subject))
+                done += 1
+                self._with.progress(done, len(found))
+
+    def _marks(self, server: Server, found: Mapping[str, Resolved]) -> Marks:
+        """Return the marks of Patients who were the same persons at the last pull; the others are asked for anew."""
+        if self._with.full:
+            return {}
+        marks = self._with.store.pulls.watermarks(self._study, server.hospital.base_url)
+        return {
+            (patient, question): at
+            for (subject, question), at in marks.items()
+            for one in [found.get(subject)]
+            if one is not None and (one.relinked is None or dt.datetime.fromisoformat(one.relinked) < at)
+            for patient in one.patients
+            if patient in one.linked.found.get(server.hospital.server_id, ())
+        }
+
+    def _take(self, server: Server, resolved: Resolved, answers: Sequence[Answer]) -> None:
+        """Keep what was answered of one subject; its marks move only once that is done."""
+        parts, subject, funnel = self._with, resolved.linked.subject, self.report.funnel
+        taking = Taking(
+            store=parts.store, study=parts.context.study, laboratories=parts.context.laboratories, names=parts.names,
+            hospital=server.hospital, run=parts.run,
+        )  # fmt: skip
+        try:
+            taken = taking.take(subject, resolved.patients, answers)
+        except HospitalError as error:  # what was looked up beside the answers
+            parts.note("question_failed", type="Observation", status=error.status, error=error)
+            self.report.unanswered["Observation by id", str(error)] += 1
+            return
+        strangers = sum(answer.strangers for answer in answers)
+        funnel.found(subject, taken.found + strangers)
+        novelties = Counter(novelty for _, novelty in taken.kept)
+        self._count(subject, taken.aside + Counter({"other patient": strangers}) + novelties)
+        if novelties["new"] or novelties["changed"]:
+            self._touched.add(subject)
+        self._advance(server, subject, answers)
+
+    def _advance(self, server: Server, subject: str, answers: Sequence[Answer]) -> None:
+        marks: dict[tuple[str, str], dt.datetime] = {}
+        for question in {answer.question.key for answer in answers}:
+            asked = [answer for answer in answers if answer.question.key == question]
+            failed = next((answer.error for answer in asked if answer.error is not None), None)
+            if failed is not None:
+                self.report.unanswered[asked[0].question.kind, str(failed)] += 1
+                continue
+            times = [answer.at for answer in asked if answer.at is not None]
+            marks[subject, question] = min(times)
+        if marks:
+            self._with.store.pulls.advance(self._study, server.hospital.base_url, marks, self._with.run)
+
+    def _spooled(self, spooled: Spooled) -> None:
+        """Count what messages brought. What is new of it is counted when it is judged."""
+        self.report.spool = spooled
+        self._touched |= set(spooled.moved)
+        funnel, rest = self.report.funnel, spooled.fates.copy()
+        for subject, fates in spooled.subjects.items():
+            rest -= fates
+            funnel.found(subject, fates.total())
+            self._count(subject, fates)
+        funnel.found("", rest.total())
+        self._count("", rest)
+
+    def _count(self, subject: str, fates: Mapping[Any, int]) -> None:
+        """Count what became of results. What is new or changed is counted when it is judged, with its analyte."""
+        for fate, number in fates.items():
+            if fate not in KEPT:
+                for _ in range(number):
+                    self.report.funnel.fate(subject, fate)
+
+    def _judge(self, linked: Sequence[Linked]) -> None:
+        parts, door = self._with, self._with.store.candidates
+        if parts.judge_all or parts.full:
+            self._touched |= {one.subject for one in linked}
+        self._touched |= door.to_judge(self._study, parts.run, parts.since_decisions)
+        assessing = Assessing(
+            store=parts.store, context=parts.context, follow_up=parts.follow_up, server=self.report.feed, run=parts.run
+        )
+        for subject in sorted(self._touched):
+            assessing.assess(subject, self._relinked.get(subject), self.report.funnel)
+            self.report.judged += 1

@@ -1,7 +1,7 @@
 # make demo    the main job, on a hospital of its own            make demo SUBJECTS=20
 # make test    every test this machine can run                   make test TESTS='tests/records -k enum'
 # make lint    style, types, import contracts
-# make bench   what each step costs, as shares of one run; validation beside other validators
+# make bench   what each step costs beside its peers: validators, bare clients, parsers
 # make storm   pushers killed under faults, two at a time      make storm STORM='--subjects 40 --server hapi'
 # make clean   takes away what the others made
 
@@ -52,6 +52,9 @@ bench: $(VENV)/test.stamp
 	@$(BIN)/python benchmarks/pipeline.py
 	@$(BIN)/python benchmarks/validation.py
 	@$(BIN)/python benchmarks/push.py
+	@$(BIN)/python benchmarks/pull.py
+	@$(BIN)/python benchmarks/inbox.py
+	@$(BIN)/python benchmarks/hl7v2.py
 
 storm: $(VENV)/test.stamp
 	@$(BIN)/fhirbridge definitions install

@@ -6,6 +6,7 @@ import datetime as dt
 import threading
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Annotated
 
@@ -21,6 +22,7 @@ from fhirbridge.cli.workplace import Run, Workplace
 from fhirbridge.errors import EXIT_INTERRUPTED, EXIT_REFUSED, EXIT_SERVER, ConfigurationError, InputError
 from fhirbridge.hospital import Hospital
 from fhirbridge.store.instants import utc_now
+from fhirbridge.store.pulls import EVERYBODY
 from fhirbridge.sync.contact import contact
 from fhirbridge.sync.leasing import Leases
 from fhirbridge.sync.pull import asking
@@ -38,6 +40,8 @@ from fhirbridge.sync.pull.replay import freeze, frozen_alike
 from fhirbridge.sync.pull.spool import Spool, Spooled
 
 SHOWN = 20
+FULL = "full"
+"""The question that a pull answers which asked everybody for everything."""
 
 
 @app.command()
@@ -92,8 +96,9 @@ def run_pull(
 ) -> PullReport:
     """Pull the study of the workplace, with a bar, and note the run. Raises ConfigurationError without linking key."""
     only = _only(place, numbers) if numbers else None
-    store, study, stop = place.bound_store, place.pulled_study, stop or threading.Event()
-    last = store.last_run("pull")
+    store, study, stop, began = place.bound_store, place.pulled_study, stop or threading.Event(), utc_now()
+    full = full or (only is None and _full_is_due(place, began))
+    since = _last_judged(place)
     with ExitStack() as held:
         leases = held.enter_context(Leases(store))
         if leases.take(f"pull:{study.id}") is None:
@@ -101,37 +106,56 @@ def run_pull(
         run = held.enter_context(place.run("pull"))
         advance = held.enter_context(console.progress("pull", quiet=quiet))
         server = held.enter_context(_server(place, run, full, stop)) if place.server else None
-        context = Context(
+        pulling = _pulling(place, run, server, stop)
+        store.pulls.freeze(run.id, study.id, freeze(pulling.context, server.plan if server else None))
+        judge_all = not frozen_alike(store, study.id, run.id)
+        chosen = replace(pulling, full=full, judge_all=judge_all, only=only, since_decisions=since, progress=advance)
+        report = pull_once(chosen)
+        store.pulls.save_funnel(run.id, fhirjson.dumps(report.funnel.as_dict()))
+        if full and only is None and report.complete and report.feed is not None:
+            store.pulls.advance(study.id, report.feed, {(EVERYBODY, FULL): began}, run.id)
+        counts = report.as_dict()
+        # Subject by subject it lies with the pull; a run's row is read often.
+        run.end(outcome_of(report), counts | {"funnel": {"total": counts["funnel"]["total"]}})
+    return report
+
+
+def _pulling(place: Workplace, run: Run, server: Server | None, stop: threading.Event) -> Pulling:
+    study = place.pulled_study
+    return Pulling(
+        store=place.bound_store,
+        context=Context(
             study=study,
             laboratories=place.laboratories,
             today=utc_now().astimezone(study.schedule.zone).date(),
             mapping=place.mapping_digest,
-        )
-        frozen = freeze(context, server.plan if server else None)
-        store.pulls.freeze(run.id, study.id, frozen)
-        report = pull_once(
-            Pulling(
-                store=store,
-                context=context,
-                names=LaboratoryNames(place.laboratories, place.settings.pull_laboratory),
-                linking=place.linking(run.note),
-                follow_up=partial(follow_up_of, place),
-                spool=partial(_spooled, place, run, stop),
-                record=lambda: record(recorder(place, run.id)),
-                server=server,
-                run=run.id,
-                full=full,
-                judge_all=not frozen_alike(store, study.id, run.id),
-                only=only,
-                since_decisions=dt.datetime.fromisoformat(last.started) if last else None,
-                progress=advance,
-                note=run.note,
-                stop=stop,
-            )
-        )
-        store.pulls.save_funnel(run.id, fhirjson.dumps(report.funnel.as_dict()))
-        run.end(outcome_of(report), report.as_dict())
-    return report
+        ),
+        names=LaboratoryNames(place.laboratories, place.settings.pull_laboratory),
+        linking=place.linking(run.note),
+        follow_up=partial(follow_up_of, place),
+        spool=partial(_spooled, place, run, stop),
+        record=lambda: record(recorder(place, run.id)),
+        server=server,
+        run=run.id,
+        note=run.note,
+        stop=stop,
+    )
+
+
+def _last_judged(place: Workplace) -> dt.datetime | None:
+    """Return when the last pull began that came to judge; of one that was killed or failed nobody knows."""
+    judged = ("done", "needs a person", "incomplete")
+    last = next((one for one in place.store.runs("pull", 100) if one.outcome in judged), None)
+    return dt.datetime.fromisoformat(last.started) if last else None
+
+
+def _full_is_due(place: Workplace, now: dt.datetime) -> bool:
+    """Say whether everything is to be asked for once more, so that what a server never told of is found too."""
+    every = place.settings.pull_full_every
+    if place.server is None or not every:
+        return False
+    last = place.store.pulls.watermark(place.study.id, place.server, EVERYBODY, FULL)
+    return last is None or now - last >= dt.timedelta(days=every)
 
 
 def outcome_of(report: PullReport) -> str:

@@ -19,6 +19,7 @@ import pytest
 from apscheduler.triggers.interval import IntervalTrigger
 
 from fhirbridge import settings
+from fhirbridge.automation import schedule
 from fhirbridge.automation.cron import Cron
 from fhirbridge.automation.jobs import JOBS, Job, Outcome, Work
 from fhirbridge.automation.schedule import Planned, checked, next_times, planned, run_due, run_until_stopped
@@ -26,17 +27,23 @@ from fhirbridge.demo.cohort import write_cohort
 from fhirbridge.errors import ConfigurationError, StoreError
 from fhirbridge.identity import new_key
 from fhirbridge.store import Store
+from fhirbridge.store.requests import request
 from fhirbridge.study import load
 from fhirbridge.sync.leasing import Leases
-from tests.automation.working import NOW, work_on
+from tests.automation.working import NOW, SERVER, work_on
 
 STUDY = Path(__file__).parents[2] / "mappings" / "studies" / "nct07120750.toml"
 BERLIN, SHANGHAI = ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Shanghai")
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store.open(f"sqlite:///{tmp_path / 'store.db'}", clock=lambda: NOW) as opened:
+def database(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'store.db'}"
+
+
+@pytest.fixture
+def store(database: str) -> Iterator[Store]:
+    with Store.open(database, clock=lambda: NOW) as opened:
         yield opened
 
 
@@ -132,6 +139,47 @@ def test_what_never_ran_is_due_and_what_ran_is_not_until_its_next_time(store: St
     for minutes in (0, 1, 29, 30, 31):  # NOW is half a minute past noon
         at(NOW + dt.timedelta(minutes=2 * minutes))
     assert len(ran) == 2  # at the start, and after the full hour
+
+
+def test_a_pull_that_the_hospital_asked_for_is_done_at_once_and_once(store: Store, database: str) -> None:
+    [job] = [one for one in JOBS if one.kind == "pull"]
+    pulled: list[str] = []
+
+    def pull() -> Outcome:
+        with work.run("pull") as run:
+            run.end("done", {})
+        pulled.append(run.id)
+        return Outcome()
+
+    clock = [NOW]
+    work = work_on(store, clock=lambda: clock[0], pull=pull)
+    plan = [Planned(job, Cron("0 0 1 1 *", dt.UTC, setting=job.setting))]
+    assert [one.kind for one, _ in run_due(work, plan)] == ["pull"]  # never done before
+    assert run_due(work, plan) == []
+    request(store, "trial", SERVER, NOW, settle=dt.timedelta(seconds=10))
+    assert run_due(work, plan) == []
+    clock[0] = NOW + dt.timedelta(seconds=11)
+    with Store.open(database, clock=lambda: clock[0]) as later:
+        work = work_on(later, clock=lambda: clock[0], pull=pull)
+        assert [one.kind for one, _ in run_due(work, plan)] == ["pull"]
+        assert run_due(work, plan) == []
+    assert len(pulled) == 2
+
+
+def test_the_service_does_what_was_asked_for_beside_the_schedule(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schedule, "LOOK", 0.1)
+    stop, wanted = threading.Event(), threading.Event()
+
+    def work(_: Work) -> Outcome:
+        wanted.clear()
+        stop.set()
+        return Outcome()
+
+    job = Job(kind="pull", does="what the test says", needs="hospital", work=work, wanted=lambda _: wanted.is_set())
+    store.finish_run(store.start_run("pull"), "done", {})
+    wanted.set()
+    run_until_stopped(work_on(store, stop=stop), [Planned(job, Cron("0 0 1 1 *", dt.UTC, setting=job.setting))])
+    assert not wanted.is_set()
 
 
 def test_a_run_that_was_killed_is_due_again(store: Store) -> None:

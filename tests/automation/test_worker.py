@@ -34,6 +34,7 @@ from fhirbridge.demo.cohort import write_cohort
 from fhirbridge.errors import Resource, StoreError
 from fhirbridge.identity import new_key
 from fhirbridge.store import Store
+from fhirbridge.store.requests import request
 from tests.automation.gate import gate_before
 from tests.automation.working import NOW, SERVER, Hospital, work_on
 from tests.databases import postgresql_schema as postgresql_schema
@@ -181,6 +182,34 @@ def test_a_look_at_the_schedule_queues_what_fell_due_in_its_minute_and_nothing_e
     app.periodic_registry.periodic_tasks.clear()  # the worker's own clock has no part in this
     asyncio.run(tick())
     assert (len(queued(database, "push")), len(queued(database, "reconcile"))) == (1, 0)
+
+
+@pytest.mark.postgresql
+def test_a_pull_that_the_hospital_asked_for_is_queued_at_the_next_look_and_done(cohort: Store, database: str) -> None:
+    [job] = [one for one in JOBS if one.kind == "pull"]
+    done: list[str] = []
+
+    def pull() -> Outcome:
+        done.append("pull")
+        return Outcome()
+
+    work = work_on(cohort, pull=pull)
+    app = application(
+        work, [Planned(job, Cron("0 0 1 1 *", dt.UTC, setting=job.setting))], queue_tables.conninfo(database)
+    )
+    request(cohort, "trial", SERVER, NOW - dt.timedelta(minutes=1), settle=dt.timedelta(seconds=10))
+
+    async def look(queue: str) -> None:
+        async with app.open_async():
+            await app.tasks["fhirbridge.tick"].defer_async(timestamp=int(NOW.replace(second=0).timestamp()))
+            for name in ("schedule", queue):
+                await app.run_worker_async(
+                    queues=[f"{name}-{MARK}"], wait=False, listen_notify=False, delete_jobs="always"
+                )
+
+    app.periodic_registry.periodic_tasks.clear()  # the worker's own clock has no part in this
+    asyncio.run(look("pull"))
+    assert done == ["pull"]
 
 
 @pytest.mark.postgresql

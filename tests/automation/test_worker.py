@@ -24,7 +24,7 @@ from procrastinate.periodic import PeriodicDeferrer
 from fhirbridge import settings
 from fhirbridge.automation import queue_tables
 from fhirbridge.automation.cron import Cron
-from fhirbridge.automation.jobs import JOBS, Work
+from fhirbridge.automation.jobs import JOBS, Outcome, Work
 from fhirbridge.automation.queue import Names, application, enqueue
 from fhirbridge.automation.schedule import Planned
 from fhirbridge.automation.worker import rescue

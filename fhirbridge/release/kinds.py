@@ -232,6 +232,24 @@ def reference(*types: str) -> Kind:
     return parts(reference=literal, type=named, identifier=identifier, display=word)
 
 
+def source(value: Any, one: Letting) -> Any:
+    """Let out that there is a source, the same for the same version of it; never its URL, nor where it lies."""
+    if not isinstance(value, dict):
+        return None
+    named = value.get("identifier")
+    held = named.get("value") if isinstance(named, dict) else value.get("reference")
+    system = next((system for system in one.systems if system.endswith("/source")), None)
+    if not isinstance(held, str) or system is None:
+        return None
+    one.hidden = one.hidden or not isinstance(named, dict) or named.get("system") != system
+    kept = let({"type": value["type"]} if "type" in value else {}, {"type": _source_type}, one)
+    return kept | {"identifier": {"system": system, "value": one.names.identifier(system, held)}}
+
+
+def _source_type(value: Any, one: Letting) -> Any:  # noqa: ARG001
+    return value if value in ("Observation", "DiagnosticReport") else None
+
+
 def extension(table: Mapping[str, Kinds]) -> Kind:
     """Return the kind of an extension that has one of these URLs, with its elements' kinds; any other is hidden."""
 

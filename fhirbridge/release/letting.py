@@ -196,7 +196,7 @@ LET_OUT: dict[str, Kinds] = {
         "reason": parts(coding=kind.coding, text=kind.free("reason")),
         "activity": kind.concept,
         "agent": kind.agent,
-        "entity": parts(role=kind.code, what=reference("Observation")),
+        "entity": parts(role=kind.code, what=kind.source),
     },
 }
 """By type and element: how it is let out. ``resourceType``, ``id`` and ``meta`` are the view's own."""

@@ -43,16 +43,14 @@ class Pseudonyms:
         return drawn - bound if drawn < bound else drawn - bound + 1
 
 
-def read_key(held: bytes, path: Path) -> bytes:
-    """Return the release key of a key file's content (hexadecimal digits). Raises ConfigurationError."""
+def read_key(held: bytes, path: Path, setting: str = "release_key") -> bytes:
+    """Return the key of a key file's content (hexadecimal digits). Raises ConfigurationError without showing it."""
     try:
         key = bytes.fromhex(held.decode("ascii").strip())
     except ValueError:
         key = b""
     if len(key) < _KEY_BYTES:
-        raise ConfigurationError(
-            f"release_key: {path} holds no line of {2 * _KEY_BYTES} hexadecimal digits. {_MAKE_ONE}"
-        )
+        raise ConfigurationError(f"{setting}: {path} holds no line of {2 * _KEY_BYTES} hexadecimal digits. {_MAKE_ONE}")
     return key
 
 
@@ -60,4 +58,4 @@ def _written(digest: bytes) -> str:
     return base64.b32encode(digest[:20]).decode().lower()
 
 
-_MAKE_ONE = "Make one with `fhirbridge key new FILE`; it must not be the pseudonym key."
+_MAKE_ONE = "Make one with `fhirbridge key new FILE`, for nothing else."

@@ -6,6 +6,7 @@ Pure, and total: whatever a resource holds, it is let out by the table in ``lett
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from fhirbridge.elements import CANONICAL, STUDY_TAG, Element, coding, concept
@@ -35,12 +36,13 @@ _PROFILE = re.compile(rf"{re.escape(CANONICAL)}/StructureDefinition/[A-Za-z0-9.-
 
 
 class View:
-    """What one agreement shows of its study; ``study`` is best the one that laboratories' files were added to.
+    """What one agreement shows of its study; ``words`` are texts to let out beside the study's own vocabulary.
 
+    ``study`` is best the one that laboratories' files were added to: their assays are part of the vocabulary then.
     Raises ConfigurationError for an agreement of another study or a short key.
     """
 
-    def __init__(self, agreement: Agreement, study: Study, key: bytes) -> None:
+    def __init__(self, agreement: Agreement, study: Study, key: bytes, words: Iterable[str] = ()) -> None:
         if agreement.study != study.id:
             raise ConfigurationError(
                 f"agreement {agreement.id}: study is {agreement.study!r}, but this is {study.id!r}. Name the study by "
@@ -48,7 +50,7 @@ class View:
             )
         self.agreement = agreement
         self.names = Pseudonyms(key, agreement.registry)
-        self._words = vocabulary(study)
+        self._words = vocabulary(study) | frozenset(words)
         self._systems = frozenset(study.system(name) for name in SYSTEMS)
         self._types = frozenset(agreement.types)
         self._tag = coding(STUDY_TAG, study.id)

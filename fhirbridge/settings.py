@@ -94,6 +94,9 @@ class Settings(BaseSettings):
     pull_page: int | None = Field(None, ge=1, description="results on a page; unset means as many as the server bears")
     pull_from: date | None = Field(None, description="results of specimens taken before this day are not asked for")
     pull_look_back: float = Field(14.0, ge=0, description="days before the last pull that are asked for once more")
+    pull_full_every: float = Field(
+        7.0, ge=0, description="days after which a pull asks for everything once more; 0 means only with --full"
+    )
     pull_skew: float = Field(60.0, ge=0, description="seconds by which the server's clock may be wrong")
     laboratories: tuple[Path, ...] = Field(
         (), description="further CSV files, or folders of them, that say what laboratories' codes mean"
@@ -169,6 +172,29 @@ class Settings(BaseSettings):
 
     inbox_tokens: Path | None = Field(
         None, description="file of who may work in the inbox over HTTP; unset means that the API has no inbox"
+    )
+
+    agreements: Path | None = Field(None, description="folder with one TOML file for each data-use agreement")
+    release_key: Path | None = Field(
+        None, description="file with the key that registries' pseudonyms and date shifts are made with"
+    )
+    audit_folder: Path = Field(Path("audit"), description="folder where the audit trail of registries' access lies")
+    audit_key: Path | None = Field(
+        None, description="file with the key that the audit trail is chained under; unset means a chain without one"
+    )
+    api_url: HttpUrl | None = Field(None, description="base URL of our FHIR API as registries reach it")
+    api_signing_key: Path | None = Field(
+        None, description="file with the key that access tokens are signed with; unset means that nobody gets one"
+    )
+    api_token_seconds: float = Field(300.0, ge=10, le=3600, description="seconds that an access token lives")
+    api_audiences: tuple[str, ...] = Field(
+        (), description="what a client's statement may name as aud besides the token endpoint's address, exactly"
+    )
+    api_jwks_networks: tuple[str, ...] = Field(
+        (), description="networks that are not public where clients' keys may be fetched, like 10.20.0.0/16"
+    )
+    api_proxies: int = Field(
+        0, ge=0, le=10, description="proxies in front of the API whose X-Forwarded-For says who asks"
     )
 
     log_format: Literal["console", "json"] = Field("console", description="log lines as text or as JSON")

@@ -10,7 +10,7 @@ import datetime as dt
 import hashlib
 import threading
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from werkzeug.datastructures import WWWAuthenticate
@@ -18,7 +18,7 @@ from werkzeug.exceptions import Forbidden, NotFound, Unauthorized
 from werkzeug.wrappers import Request
 
 from fhirbridge.api.access_tokens import Token
-from fhirbridge.api.scopes import ALL, Scope, rights
+from fhirbridge.api.scopes import Scope, reach, rights
 from fhirbridge.store.clients import Clients, InForce
 
 REALM = "fhirbridge"
@@ -54,9 +54,16 @@ class Agreement(Protocol):
     def types(self) -> Collection[str]:
         """The resource types that it lets out."""
 
-    def in_force(self, now: dt.datetime) -> bool:
-        """Say whether it holds at an instant."""
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """The most that a client may be granted under it."""
 
+    def holds(self, now: dt.datetime) -> bool:
+        """Say whether it is in force at this moment."""
+
+
+Known = tuple[Token, Mapping[str, frozenset[str]]]
+"""A token, and what its scopes allow by type."""
 
 Agreements = Callable[[str], Agreement | None]
 """Returns the agreement with an id, as it is now, None if there is none; asked at every request."""
@@ -73,19 +80,21 @@ class InsufficientScope(Forbidden):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What the bearer of one token may: a client under an agreement, with scopes; ``token`` is the token's id."""
+    """What the bearer of one token may: a client under an agreement, with scopes; ``token`` is the token's id.
+
+    ``held`` is what the scopes allow by type, reckoned once for each token.
+    """
 
     client: str
     agreement: Agreement
     scopes: tuple[Scope, ...]
     token: str
     expires: float
+    held: Mapping[str, frozenset[str]] = field(repr=False)
 
     def may(self, interaction: Interaction, type: str) -> bool:
         """Say whether scopes and agreement allow an interaction with a type."""
-        own = rights(self.scopes)
-        held = own.get(type, frozenset()) | own.get(ALL, frozenset())
-        return type in self.agreement.types and held.issuperset(NEEDS[interaction])
+        return type in self.agreement.types and reach(self.held, type).issuperset(NEEDS[interaction])
 
     def types(self, interaction: Interaction) -> list[str]:
         """Return the types with which an interaction is allowed, in alphabetical order."""
@@ -103,7 +112,7 @@ class Access:
 
 
 class Authoriser:
-    """Tells who asks. ``read`` checks a token whole and is slow; ``now`` is the time of day, ``clock`` gives seconds."""
+    """Tells who asks. ``read`` checks a token whole, slowly; ``now`` is the time of day, ``clock`` gives seconds."""
 
     def __init__(
         self,
@@ -119,7 +128,7 @@ class Authoriser:
         self._agreements = agreements
         self._now = now
         self._clock = clock
-        self._known: dict[bytes, Token] = {}
+        self._known: dict[bytes, Known] = {}
         self._lock = threading.Lock()
         self._in_force: tuple[float, InForce] | None = None
 
@@ -131,36 +140,38 @@ class Authoriser:
         scheme, _, text = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not text.strip():
             raise _unauthorised("An access token of this server's token endpoint is needed.", error=None)
-        token = self._token(text.strip())
+        known = self._token(text.strip())
         now = self._now()
-        if token is None:
+        if known is None:
             raise _unauthorised("The access token is not one of this server's, or its key was replaced.")
+        token, held = known
         if token.expires <= now.timestamp():
             raise _unauthorised("The access token has expired. Ask for a new one.")
         standing = self._standing()
         if token.client not in standing.clients or token.id in standing.revoked_tokens:
             raise _unauthorised("The access token was revoked.")
         agreement = self._agreements(token.agreement)
-        if agreement is None or not agreement.in_force(now):
+        if agreement is None or not agreement.holds(now):
             raise _unauthorised("The data-use agreement behind the access token is not in force any more.")
-        return Access(token.client, agreement, token.scopes, token.id, token.expires)
+        return Access(token.client, agreement, token.scopes, token.id, token.expires, held)
 
-    def _token(self, text: str) -> Token | None:
+    def _token(self, text: str) -> Known | None:
         digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
         if (known := self._known.get(digest)) is not None:
             return known
         token = self._read(text)
-        if token is not None:
-            with self._lock:
-                if len(self._known) >= MOST_TOKENS:
-                    self._forget()
-                self._known[digest] = token
-        return token
+        if token is None:
+            return None  # and not kept: what strangers make up must not fill the memory
+        with self._lock:
+            if len(self._known) >= MOST_TOKENS:
+                self._forget()
+            known = self._known[digest] = (token, rights(token.scopes))
+        return known
 
     def _forget(self) -> None:
         """Forget what has expired and, if that is not enough, what is known longest."""
         now = self._now().timestamp()
-        kept = {digest: token for digest, token in self._known.items() if token.expires > now}
+        kept = {digest: known for digest, known in self._known.items() if known[0].expires > now}
         for digest in list(kept)[: max(0, len(kept) - MOST_TOKENS // 2)]:
             del kept[digest]
         self._known = kept
@@ -173,5 +184,7 @@ class Authoriser:
 
 
 def _unauthorised(text: str, error: str | None = "invalid_token") -> Unauthorized:
-    said = {"realm": REALM, **({"error": error, "error_description": text} if error else {})}
+    said: dict[str, str | None] = {"realm": REALM}
+    if error:
+        said |= {"error": error, "error_description": text}
     return Unauthorized(text, www_authenticate=WWWAuthenticate("bearer", said))

@@ -24,6 +24,7 @@ from fhirbridge.api.authorising import Agreements
 from fhirbridge.api.client_keys import ALGORITHMS
 from fhirbridge.api.scopes import ScopeError
 from fhirbridge.api.throttling import Throttle, neighbourhood
+from fhirbridge.errors import StoreError
 
 TOKEN_PATH = "/auth/token"  # noqa: S105  # an address
 WELL_KNOWN = "/.well-known/smart-configuration"
@@ -88,12 +89,12 @@ class TokenEndpoint:
         self, client: str, agreement_id: str, registered: str, asked: str, address: str
     ) -> tuple[dict[str, Any], TokenRequest]:
         agreement = self.agreements(agreement_id)
-        if agreement is None or not agreement.in_force(self.now()):
+        if agreement is None or not agreement.holds(self.now()):
             raise TokenRefused(
                 "unauthorized_client", "the data-use agreement of this client is not in force.", client=client
             )
         try:
-            granted = scopes.granted(asked, scopes.read_back(registered), agreement.types)
+            granted = scopes.granted(asked, registered, agreement)
         except ScopeError as refused:
             raise TokenRefused("invalid_scope", str(refused), client=client) from None
         text, token = self.maker.make(client, agreement.id, granted, self.seconds)
@@ -136,7 +137,8 @@ def smart(
         address = request.remote_addr or ""
         try:
             answer, kept = endpoint.grant(_form(), address)
-        except TokenRefused as refused:
+        except (TokenRefused, StoreError) as error:
+            refused = error if isinstance(error, TokenRefused) else _unavailable()
             heard(TokenRequest(address=address, client=refused.client, error=refused.error, reason=str(refused)))
             return _refusal(refused)
         heard(kept)
@@ -187,6 +189,10 @@ def _fields(form: MultiDict[str, str]) -> Mapping[str, str]:
         error = "invalid_request" if "client_secret" not in fields else "invalid_client"
         raise TokenRefused(error, f"client_assertion_type must be {ASSERTION_TYPE}, with a client_assertion.")
     return fields
+
+
+def _unavailable() -> TokenRefused:
+    return TokenRefused("temporarily_unavailable", "the service cannot read its store.", status=503)
 
 
 def _refusal(refused: TokenRefused) -> Response:

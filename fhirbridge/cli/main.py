@@ -8,6 +8,7 @@ import traceback
 from types import FrameType
 
 from fhirbridge.cli import (
+    audit,
     automation,
     conflicts,
     coverage,
@@ -24,6 +25,7 @@ from fhirbridge.cli import (
     pull,
     reconciling,
     records,
+    registry,
     replay,
     setup,
     status,
@@ -37,7 +39,7 @@ from fhirbridge.errors import EXIT_BUG, EXIT_INTERRUPTED
 COMMANDS = (
     *(demo, setup, records, status, planning, exchange, reconciling, conflicts, deadletters),
     *(linking, pull, inbox, laboratories, coverage, replay),
-    *(listen, messages, subscriptions, automation, export, validate, studies),
+    *(listen, messages, subscriptions, automation, export, registry, audit, validate, studies),
 )
 """Importing a module adds its commands."""
 

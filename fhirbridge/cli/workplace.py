@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import fhirbridge
 import mappings
 from fhirbridge import identity, study
+from fhirbridge.audit.trail import Trail
 from fhirbridge.automation.jobs import PART
 from fhirbridge.automation.runs import Run as Run
 from fhirbridge.automation.runs import Watch
@@ -19,6 +20,9 @@ from fhirbridge.errors import ConfigurationError, Resource
 from fhirbridge.hospital import Hospital, secret_files
 from fhirbridge.hospital.access import access
 from fhirbridge.hospital.addresses import normalised
+from fhirbridge.release import pseudonyms
+from fhirbridge.release.agreement import Agreement
+from fhirbridge.release.view import View
 from fhirbridge.sealing import Seal, read_keys
 from fhirbridge.settings import Settings
 from fhirbridge.store import Store, instants, requests
@@ -54,6 +58,7 @@ class Workplace:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._stores: list[Store] = []
+        self._trail: Trail | None = None
 
     @cached_property
     def study(self) -> study.Study:
@@ -118,6 +123,36 @@ class Workplace:
                 "`fhirbridge linking key FILE` and name it in the setting linking_key, or FHIRBRIDGE_LINKING_KEY."
             )
         return Seal(read_keys(secret_files.read_bytes(path, "linking_key"), path))
+
+    @cached_property
+    def release_key(self) -> bytes:
+        """The key of registries' pseudonyms and date shifts. Raises ConfigurationError without one that is private."""
+        path = self.settings.release_key
+        if path is None:
+            raise ConfigurationError(
+                "no release key is set, so no registry's pseudonyms can be made. Make one with "
+                "`fhirbridge key new FILE` and name it in the setting release_key, or FHIRBRIDGE_RELEASE_KEY."
+            )
+        return pseudonyms.read_key(secret_files.read_bytes(path, "release_key"), path)
+
+    def release_view(self, agreement: Agreement) -> View:
+        """What an agreement shows; names that laboratories' files give to codes are no free text."""
+        names = (row.loinc_name for row in self.laboratories.rows if row.loinc_name)
+        return View(agreement, self.pulled_study, self.release_key, names)
+
+    @cached_property
+    def audit_key(self) -> bytes | None:
+        """The key that the audit trail is chained under, None where it has none. Raises ConfigurationError."""
+        path = self.settings.audit_key
+        if path is None:
+            return None
+        return pseudonyms.read_key(secret_files.read_bytes(path, "audit_key"), path, "audit_key")
+
+    @cached_property
+    def trail(self) -> Trail:
+        """The audit trail of registries' access; closing the workplace ends its file."""
+        self._trail = Trail(self.settings.audit_folder, instants.utc_now, key=self.audit_key)
+        return self._trail
 
     def linking(self, note: Note = silent) -> Linking:
         """The links of the study's subjects to the hospital's patients."""
@@ -280,3 +315,5 @@ class Workplace:
         for store in self._stores:
             store.close()
         self._stores.clear()
+        if self._trail is not None:
+            self._trail.close()

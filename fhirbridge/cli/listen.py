@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Annotated
 
@@ -66,10 +66,11 @@ def listening(place: Workplace) -> Iterator[Listener]:
     with place.run("listen") as run:
         keeping = Keeping(store=store, seal=seal, study=place.study.id, run=run.id)
 
-        def keep(raw: bytes, reading: Reading) -> None:
-            keeping(raw, reading)
-            if reading.faults:
-                run.note("message_faulty", reason=reading.faults[0].rule)
+        def keep(messages: Sequence[tuple[bytes, Reading]]) -> None:
+            keeping.together(messages)
+            for _, reading in messages:
+                if reading.faults:
+                    run.note("message_faulty", reason=reading.faults[0].rule)
 
         with Listener(
             keep,

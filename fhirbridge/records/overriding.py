@@ -45,6 +45,8 @@ def check_recordable(
             raise Refused(f"{candidate}: the study has no {name} {row[name]!r}. It has: {', '.join(known)}.")
     if "collected" not in row:
         raise Refused(f"{candidate} does not say when its specimen was taken, so it cannot be recorded. `reject` it.")
+    if "value" not in row and "absent_reason" not in row:
+        raise Refused(f"{candidate} has no value to be recorded. `override` it: --value says which.")
     for problem in checks.check("laboratory", row, study, today):
         raise Refused(f"{candidate}, {problem.field}: {problem.message} [{problem.rule}]. {problem.remedy}")
     return row

@@ -38,6 +38,17 @@ class Received:
     held: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arriving:
+    """A message to be kept: ``digests`` are those it may be known by, the newest first."""
+
+    digests: Sequence[str]
+    sealed: bytes
+    source: str
+    state: State = "waiting"
+    findings: tuple[Finding, ...] = ()
+
+
 class Messages:
     """The spool. What is kept is committed before a method returns. Every method raises StoreError if that fails."""
 
@@ -45,40 +56,14 @@ class Messages:
         self._engine = engine
         self._clock = clock
 
-    def keep(
-        self,
-        study: str,
-        digests: Sequence[str],
-        sealed: bytes,
-        *,
-        source: str,
-        state: State = "waiting",
-        findings: Iterable[Finding] = (),
-        run: str | None = None,
-    ) -> Kept:
-        """Keep a message once, however often it is sent; ``digests`` are those it may be known by, the newest first.
+    def keep(self, study: str, arriving: Sequence[Arriving], *, run: str | None = None) -> list[Kept]:
+        """Keep messages in their order and in one transaction, each once however often it is sent; all or none.
 
         One that is known and whose content was emptied is filled and waits again, unless it was dropped.
         """
         now = written(self._clock())
-        done = None if state == "waiting" else now
-        values = {"sealed": sealed, "state": state, "findings": _dumped(findings), "run": run, "done": done}
         with database.writing(self._engine) as connection:
-            found = connection.execute(
-                select(message.c.key, message.c.state, func.length(message.c.sealed).label("length"))
-                .where(message.c.study == study, message.c.digest.in_(list(digests)))
-                .limit(1)
-            ).first()
-            if found is not None:
-                if found.length or found.state == "dropped":
-                    return "known"
-                # The row keeps its place and its digest, which its sealed bytes are bound to.
-                connection.execute(update(message).where(message.c.key == found.key).values(values))
-                return "again"
-            key = (connection.execute(select(func.max(message.c.key))).scalar() or 0) + 1
-            rest = {"study": study, "digest": digests[0], "received": now, "source": source}
-            connection.execute(insert(message).values(key=key, **rest, **values))
-        return "new"
+            return [_keep(connection, study, one, run, now) for one in arriving]
 
     def digest_of(self, study: str, digests: Sequence[str]) -> str | None:
         """Return which of these digests a message is kept under, None if under none."""
@@ -143,6 +128,28 @@ class Messages:
     def _update(self, study: str, chosen: ColumnElement[bool], values: dict[str, Any]) -> int:
         with database.writing(self._engine) as connection:
             return _changed(connection, study, chosen, values)
+
+
+def _keep(connection: Connection, study: str, arriving: Arriving, run: str | None, now: str) -> Kept:
+    values = {
+        "sealed": arriving.sealed, "state": arriving.state, "findings": _dumped(arriving.findings), "run": run,
+        "done": None if arriving.state == "waiting" else now,
+    }  # fmt: skip
+    found = connection.execute(
+        select(message.c.key, message.c.state, func.length(message.c.sealed).label("length"))
+        .where(message.c.study == study, message.c.digest.in_(list(arriving.digests)))
+        .limit(1)
+    ).first()
+    if found is not None:
+        if found.length or found.state == "dropped":
+            return "known"
+        # The row keeps its place and its digest, which its sealed bytes are bound to.
+        connection.execute(update(message).where(message.c.key == found.key).values(values))
+        return "again"
+    key = (connection.execute(select(func.max(message.c.key))).scalar() or 0) + 1
+    rest = {"study": study, "digest": arriving.digests[0], "received": now, "source": arriving.source}
+    connection.execute(insert(message).values(key=key, **rest, **values))
+    return "new"
 
 
 def _changed(connection: Connection, study: str, chosen: ColumnElement[bool], values: dict[str, Any]) -> int:

@@ -11,7 +11,7 @@ import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal
 
 from fhirbridge.terminology.glyphs import folded, plain, unit_text
@@ -54,6 +54,10 @@ class LaboratoryTest:
     source: str
     """File and line."""
 
+    def __hash__(self) -> int:
+        """Hash where the row stands, which tells it from others: all its columns take longer than looking it up."""
+        return hash((self.source, self.code))
+
     @property
     def logarithmic(self) -> bool:
         """Whether its canonical value is a decimal logarithm."""
@@ -69,7 +73,12 @@ class LaboratoryTest:
 
     def knows(self, label: str) -> bool:
         """Tell whether the laboratory prints the test's name so; letters' case and accents do not count."""
-        return folded(plain(label)) in {folded(plain(known)) for known in self.labels}
+        return folded(plain(label)) in _folded_all(self.labels)
+
+
+@lru_cache(maxsize=4096)
+def _folded_all(labels: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(folded(plain(known)) for known in labels)
 
 
 @dataclass(frozen=True, slots=True)

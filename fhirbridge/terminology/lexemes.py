@@ -15,8 +15,9 @@ LONGEST = 400
 """A text longer than this is a report, not a value."""
 
 LexemeKind = Literal[
-    "number", "titre", "answer", "absent", "comparator", "limit", "logarithm", "flag", "label", "filler", "mark", "dash"
-]
+    "number", "titre", "answer", "absent", "unquantified", "comparator", "beyond", "limit", "logarithm", "flag",
+    "label", "filler", "mark", "dash",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,10 @@ class Lexeme:
     """A blank stands before it."""
 
 
-_COPIES = r"(?:\{copies\}|copies|copy|cop|cps?|kopien|kopie|copias|copie|kopya|копий|копии|拷贝数?|geq|ge|gc)"
-_INTERNATIONAL = r"(?:[kmµunMK]?\[?(?:I\.?U\.?|U\.?I\.?|I\.?E\.?|МЕ)\]?|万?国际单位)"
+_COPIES = (
+    r"(?:\{copies\}|copies|copy|cop|cps?|kopien|kopie|copias|copie|kopya|копий|копии|拷贝数?|拷貝數?|コピー|geq|ge|gc)"
+)
+_INTERNATIONAL = r"(?:[kmµunMKм]?\[?(?:I\.?U\.?|U\.?I\.?|I\.?E\.?|МЕ)\]?|万?(?:国际单位|國際單位))"
 _AMOUNT = (
     rf"(?:{_INTERNATIONAL}|{_COPIES}|(?:PE|NC|A|B|R|G|Paul-Ehrlich-)?[kmµuMK]?[UE]|[kmµunpfM]?(?:g|mol|kat|eq|osm))"
 )
@@ -42,6 +45,7 @@ _COUNTS = r"(?:[×x*] ?)?10(?:\^|\*|\*\*)(?:3|6|9|12)/(?:[mµu]?L|mm3)|[GT]/L"
 _ALONE = r"%|‰|mL/min(?:/1\.73 ?m2)?|mm/h|fL|pg|mg|s/co|s/n|coi|inr|index|s|secs?\.?|秒|сек|mmhg|\[?IU\]?|UI|IE"
 UNIT = re.compile(
     rf" ?(?P<unit>(?P<log>(?:log ?(?:10)?|lg) ?)?(?:{_COUNTS}|{_AMOUNT} ?/ ?{_PER}(?:/1\.73 ?m2)?"
+    rf"|(?:log ?(?:10)?|lg) ?\({_AMOUNT} ?/ ?{_PER}\)"
     rf"|{{Log_(?:IU|copies)}}/mL|{_COPIES}|{_ALONE}|/ ?(?:hpf|lpf|[mµu]?L))|(?:log ?10|log|lg)){WORD_ENDS}(?![/^])",
     re.IGNORECASE,
 )
@@ -96,7 +100,7 @@ class _Scan:
 
     def _sign(self) -> Lexeme | None:
         if sign := _SIGNED_ANSWER.match(self.shown, self.at):
-            if self._joined():
+            if self._joined() and not (sign["negative"] and self.shown[self.at - 1].isalpha()):
                 return None
             self.at = sign.end()
             if sign["negative"]:

@@ -14,7 +14,7 @@ DIGITS = 18
 _ENDS = r"(?![0-9]|[.,][0-9])"
 NUMERAL = re.compile(
     r"(?P<mantissa>[0-9]+(?:(?:[.,']| (?=[0-9]{3}(?![0-9])))[0-9]+)*)"
-    rf"(?:[eE](?P<e>[+-]?[0-9]{{1,3}}){_ENDS}| ?[×xX*·] ?10 ?(?:\^|\*\*) ?(?P<power>[+-]?[0-9]{{1,2}}){_ENDS})?"
+    rf"(?:[eE](?P<e>[+-]?[0-9]{{1,3}}){_ENDS}| ?[×xXхХ*·] ?10 ?(?:\^|\*\*) ?(?P<power>[+-]?[0-9]{{1,2}}){_ENDS})?"
 )
 """A run of digits and the marks between them, as long as it goes, with its exponent; ``exact`` decides what it says."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Literal
 
@@ -10,6 +10,7 @@ from fhirbridge.terminology.lexemes import Lexeme
 from fhirbridge.terminology.numerals import DoubtfulError
 from fhirbridge.terminology.readings import Comparator
 
+_WORDS = ("answer", "absent", "unquantified")
 _BEFORE_A_LIMIT = frozenset(":=([")
 
 
@@ -43,6 +44,8 @@ class Parts:
     absences: list[str] = field(default_factory=list)
     limits: list[Limit] = field(default_factory=list)
     flags: list[str] = field(default_factory=list)
+    unquantified: bool = False
+    """It says that no number could be given."""
     order: str = ""
     wordy: bool = False
     """Words stand in it by which a bare number may be something else than the value: method 2, specimen 3, HBV 5."""
@@ -53,13 +56,26 @@ def parts_of(found: list[Lexeme]) -> Parts:
     if len({lexeme.detail for lexeme in found if lexeme.kind == "label"}) > 1:
         raise DoubtfulError("it speaks of more than one test")
     _check_brackets(found)
-    left = [lexeme for lexeme in found if lexeme.kind not in ("label", "filler")]
+    left = _ordered([lexeme for lexeme in found if lexeme.kind not in ("label", "filler")])
     parts, at = Parts(), 0
     while at < len(left):
         at = _take(left, at, parts)
     named = any(lexeme.kind == "label" for lexeme in found) and not any(lexeme.detail in (":", "=") for lexeme in found)
     parts.wordy = named or any(lexeme.kind == "filler" and lexeme.detail != "result" for lexeme in found)
     return parts
+
+
+def _ordered(left: list[Lexeme]) -> list[Lexeme]:
+    """Put comparators that follow their number, or their limit, before it. Raises DoubtfulError for others."""
+    ordered: list[Lexeme] = []
+    for lexeme in left:
+        if lexeme.kind != "beyond":
+            ordered.append(lexeme)
+            continue
+        if not ordered or ordered[-1].kind not in ("number", "limit"):
+            raise DoubtfulError("a comparator or logarithm stands without its number")
+        ordered.insert(len(ordered) - 1, replace(lexeme, kind="comparator"))
+    return ordered
 
 
 def _check_brackets(found: list[Lexeme]) -> None:
@@ -95,13 +111,30 @@ def _take(left: list[Lexeme], at: int, parts: Parts) -> int:
         case "absent":
             parts.absences.append(lexeme.detail)
             parts.order += "X"
+        case "unquantified":
+            parts.unquantified = True
         case "flag":
             if not parts.measures and not parts.answers:
                 raise DoubtfulError("a flag stands where the value should be")
             parts.flags.append(lexeme.detail)
+        case "dash" if _between_words(left, at):
+            pass  # Detected - <20 IU/mL
         case "dash":
             parts.order += "D" if lexeme.detail == "-" else "S"
     return at + 1
+
+
+def _between_words(left: list[Lexeme], at: int) -> bool:
+    """Tell whether a dash stands between words, and not by a number, where it may be a minus or a range."""
+    if not 0 < at < len(left) - 1 or left[at].detail != "-":
+        return False
+    before, behind = left[at - 1], left[at + 1]
+    return (
+        before.kind in _WORDS
+        and before.grade is None
+        and behind.kind in (*_WORDS, "comparator")
+        and behind.grade is None
+    )
 
 
 def _take_measure(left: list[Lexeme], at: int, parts: Parts) -> int:

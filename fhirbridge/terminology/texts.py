@@ -43,12 +43,14 @@ def read_text(text: str, mark: DecimalMark | None = None) -> Reading:
 def _reading(text: str, parts: Parts) -> Reading:
     """Decide what the parts say together. Raises DoubtfulError where that is not one thing."""
     if parts.absences:
-        if parts.measures or parts.answers or parts.limits:
+        if parts.measures or parts.answers or parts.limits or parts.unquantified:
             raise DoubtfulError("it gives a result and says that there is none")
         absence: Absence = parts.absences[0]  # type: ignore[assignment]  # the vocabulary knows these
         return Reading(kind="no result", text=text, rule="no result", absence=absence)
     answer, grade = _answer(parts.answers)
     limit = _named_limit(parts.limits)
+    if parts.unquantified:
+        _check_unquantified(parts, answer, limit)
     dashes = bool({"D", "S"} & set(parts.order))
     if parts.measures and dashes:
         return _range(text, parts, answer, limit)
@@ -57,6 +59,7 @@ def _reading(text: str, parts: Parts) -> Reading:
     if not parts.measures:
         return _without_number(text, answer, grade, limit)
     measure, rule = _the_one(parts.measures)
+    limit = _numbered(limit, measure, answer)
     bare = measure.unit is None and measure.comparator is None and not measure.logarithm
     if bare and (parts.wordy or (measure.apart and answer is None)):
         raise DoubtfulError("a number without unit, in brackets or among words, may be something else than the value")
@@ -88,13 +91,36 @@ def _named_limit(limits: list[Limit]) -> Limit | None:
     return min(limits, key=lambda one: one.kind, default=None)
 
 
+def _check_unquantified(parts: Parts, answer: Answer | None, limit: Limit | None) -> None:
+    """Refuse what is said to have no number, and says neither that something was found nor below which number."""
+    below = limit is not None and limit.below and limit.value is not None
+    if any(one.comparator != "<" for one in parts.measures) or answer in (*_SAYS_NO, *_SAYS_MAYBE):
+        raise DoubtfulError("it gives a number or an answer, and says that none could be given")
+    if not (parts.measures or below or answer):
+        raise DoubtfulError("it could not be quantified, which may be too little or a failure")
+
+
+def _numbered(limit: Limit | None, measure: Measure, answer: Answer | None) -> Limit | None:
+    """Return a limit that is named without a number, beside a value below it: ``<20 (below the limit)`` is that."""
+    if limit is None or not limit.below or limit.value is not None or measure.comparator != "<" or measure.titre:
+        return limit
+    if limit.kind == "detection":
+        if answer in _SAYS_YES:
+            raise DoubtfulError("it says detected, and below the limit of detection")
+        if answer in _SAYS_NO:
+            return None
+    elif answer in _SAYS_NO:
+        raise DoubtfulError("its number may be the value or the limit")
+    return Limit(limit.kind, measure.value, measure.unit, False)
+
+
 def _the_one(measures: list[Measure]) -> tuple[Measure, str]:
     """Return the number that is the value; a second one may only be its logarithm."""
     if len(measures) == 1:
         return measures[0], "number"
     linear = [one for one in measures if not one.logarithm]
     logged = [one for one in measures if one.logarithm]
-    if len(linear) == len(logged) == 1 and linear[0].comparator == logged[0].comparator:
+    if len(linear) == len(logged) == 1 and logged[0].comparator in (None, linear[0].comparator):
         if agree(linear[0].value, logged[0].value):
             return linear[0], "number with its logarithm"
         raise DoubtfulError("its number and its logarithm contradict each other")
@@ -109,6 +135,8 @@ def _without_number(text: str, answer: Answer | None, grade: int | None, limit: 
             raise DoubtfulError("it names nothing but a limit")
         raise DoubtfulError("it holds no value")
     if limit is not None and limit.below and answer != "not detected":
+        if limit.value is None and limit.kind == "quantification" and answer in ("detected", "positive"):
+            return _answered(text, answer, grade, None, rule="detected, below a limit without its number")
         return _below_limit(text, limit, answer)
     return _answered(text, answer, grade, limit, rule="answer")
 
@@ -148,7 +176,7 @@ def _both(text: str, measure: Measure, parts: Parts, answer: Answer, grade: int 
         if measure.value or measure.comparator or measure.titre:
             raise DoubtfulError("it says not detected and gives a number")
         return _answered(text, answer, grade, limit, rule="not detected, and zero")
-    clear = measure.unit or measure.comparator or measure.apart or measure.titre
+    clear = measure.unit or measure.comparator or measure.apart or measure.titre or _only_a_value(measure.value)
     if not clear and not parts.order.startswith("M"):
         raise DoubtfulError("the number behind the answer may be a grade, a code or the value")
     if answer == "detected" and not measure.titre:
@@ -163,6 +191,16 @@ def _both(text: str, measure: Measure, parts: Parts, answer: Answer, grade: int 
         comparator=measure.comparator, unit=measure.unit, logarithm=measure.logarithm, flags=tuple(parts.flags),
         **_limit_fields(limit),
     )  # fmt: skip
+
+
+def _only_a_value(number: Decimal) -> bool:
+    """Tell whether a bare number has a fraction, so that it is no grade and no code, and cannot be a day (3.15)."""
+    digits, exponent = number.as_tuple().digits, number.as_tuple().exponent
+    if not isinstance(exponent, int) or exponent >= 0:
+        return False
+    whole, fraction = int(number), int("".join(map(str, digits))) % 10**-exponent
+    a_day = exponent >= -2 and min(whole, fraction) in range(1, 13)
+    return not (a_day and max(whole, fraction) in range(1, 32))
 
 
 def _answered(text: str, answer: Answer, grade: int | None, limit: Limit | None, rule: str) -> Reading:

@@ -1,10 +1,11 @@
 """What the words on a laboratory's report mean, from ``result_words.csv``: a new word is one row there.
 
 A meaning is a kind and mostly a detail, as ``answer:not detected``. The kinds: ``answer`` (a result in words),
-``absent`` (why there is none), ``comparator``, ``limit`` (a limit of the assay is named), ``logarithm``, ``flag``
-(printed behind a number), ``label`` (which test it is), ``doubt`` (what makes a text unsafe to read: the value is
-elsewhere, about another time, or the word means two things) and ``filler`` (changes nothing; ``filler:result`` are
-those that may stand by a number without a unit).
+``absent`` (why there is none), ``unquantified`` (no number could be given, which says neither yes nor no),
+``comparator``, ``beyond`` (one that follows its number: 10未満), ``limit`` (a limit of the assay is named),
+``logarithm``, ``flag`` (printed behind a number), ``label`` (which test it is), ``doubt`` (what makes a text unsafe to
+read: the value is elsewhere, about another time, or the word means two things) and ``filler`` (changes nothing;
+``filler:result`` are those that may stand by a number without a unit).
 """
 
 from __future__ import annotations

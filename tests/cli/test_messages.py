@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -153,6 +155,56 @@ def test_a_listener_that_is_killed_has_kept_all_that_it_acknowledged(run: Run, t
             os.kill(process.pid, signal.SIGKILL)
         process.wait(60)
     assert run("messages", "counts", "--json").json["waiting"] == 20
+
+
+def test_a_listener_that_is_killed_in_a_burst_has_kept_all_that_it_acknowledged_to_anyone_and_each_once(
+    run: Run, tmp_path: Path
+) -> None:
+    run("messages", "counts")
+    senders, acknowledged = 6, list[tuple[str, str]]()
+
+    def send(address: tuple[str, int], who: int) -> None:
+        with Sender(address) as sender, suppress(OSError, AssertionError):
+            for turn in range(1000):
+                acknowledged.append(told(sender.send(numbered(who * 1000 + turn))))
+
+    with listener(tmp_path) as (process, address):
+        threads = [threading.Thread(target=send, args=(address, who)) for who in range(senders)]
+        for thread in threads:
+            thread.start()
+        while len(acknowledged) < 60:
+            threading.Event().wait(0.01)
+        os.kill(process.pid, signal.SIGKILL)
+        for thread in threads:
+            thread.join()
+    assert {answer for answer, _ in acknowledged} == {"AA"}
+    kept = run("messages", "counts", "--json").json["waiting"]
+    # What each sender had no answer to may be kept as well, one message at most.
+    assert len(acknowledged) <= kept <= len(acknowledged) + senders
+    with listener(tmp_path) as (_, address), Sender(address) as sender:
+        for _, control in acknowledged[:20]:
+            assert told(sender.send(numbered(int(control.removeprefix("M-"))))) == ("AA", control)
+    assert run("messages", "counts", "--json").json["waiting"] == kept
+
+
+def test_the_service_that_runs_the_jobs_listens_where_a_port_is_set(run: Run, tmp_path: Path) -> None:
+    run("messages", "counts")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    run("key", "new", "fhirbridge.key")
+    schedule = {"FHIRBRIDGE_SCHEDULE_PULL": "0 0 1 1 *"} | {
+        f"FHIRBRIDGE_SCHEDULE_{job}": "off" for job in ("PUSH", "RECONCILE")
+    }
+    with listener(tmp_path, "run", FHIRBRIDGE_HL7_PORT=str(port), **schedule) as (process, address):
+        assert address == ("127.0.0.1", port)
+        with Sender(address) as sender:
+            assert told(sender.send(numbered(1))) == ("AA", "M-1")
+        process.send_signal(signal.SIGTERM)
+        log = process.stderr.read() if process.stderr else ""
+        assert process.wait(60) == 0
+    assert "listener_stopped" in log
+    with Store.open(f"sqlite:///{tmp_path / 'fhirbridge.db'}") as store:
+        assert store.messages.counts(STUDY) == {"waiting": 1}
 
 
 def test_over_tls_only_senders_with_a_certificate_are_heard(run: Run, tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ import datetime as dt
 
 import pytest
 
-from fhirbridge.errors import Finding
+from fhirbridge.errors import Finding, StoreError
 from fhirbridge.store import Store
-from fhirbridge.store.messages import Messages
+from fhirbridge.store.messages import Arriving, Messages
 
 NOW = dt.datetime(2026, 11, 22, 12, tzinfo=dt.UTC)
 FAULT = Finding(record="message M-1", rule="shifted", message="OBX-6 holds a number", remedy="Mend it", field="OBX-6")
@@ -20,7 +20,7 @@ def messages(store: Store) -> Messages:
 
 
 def keep(messages: Messages, digest: str = "d1", sealed: bytes = b"sealed") -> str:
-    return messages.keep("S", [digest], sealed, source="LIS^LAB")
+    return messages.keep("S", [Arriving(digests=[digest], sealed=sealed, source="LIS^LAB")])[0]
 
 
 def test_a_message_that_is_sent_again_is_kept_once(messages: Messages) -> None:
@@ -88,9 +88,24 @@ def test_only_what_was_received_before_is_thrown_away(database_url: str) -> None
         assert [one.held for one in store.messages.page("S")] == [False, True]
 
 
+def test_messages_that_are_kept_together_are_all_kept_in_their_order_and_each_once(messages: Messages) -> None:
+    keep(messages, "d2")
+    arriving = [Arriving(digests=[digest], sealed=b"sealed", source="") for digest in ("d1", "d2", "d3", "d1")]
+    assert messages.keep("S", arriving) == ["new", "known", "new", "known"]
+    assert [one.digest for one in messages.waiting("S")] == ["d2", "d1", "d3"]
+
+
+def test_of_messages_that_are_kept_together_none_is_kept_if_one_cannot_be(messages: Messages) -> None:
+    broken = Arriving(digests=["d2"], sealed=None, source="")  # type: ignore[arg-type]
+    with pytest.raises(StoreError):
+        messages.keep("S", [Arriving(digests=["d1"], sealed=b"sealed", source=""), broken])
+    assert messages.counts("S") == {}
+
+
 def test_a_message_is_known_by_the_digest_of_an_older_key(messages: Messages) -> None:
     keep(messages, "by-the-old-key")
-    assert messages.keep("S", ["by-the-new-key", "by-the-old-key"], b"sealed", source="") == "known"
+    known = Arriving(digests=["by-the-new-key", "by-the-old-key"], sealed=b"sealed", source="")
+    assert messages.keep("S", [known]) == ["known"]
     assert messages.digest_of("S", ["by-the-new-key", "by-the-old-key"]) == "by-the-old-key"
 
 

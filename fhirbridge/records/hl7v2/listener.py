@@ -18,14 +18,9 @@ from fhirbridge.errors import ConfigurationError
 from fhirbridge.records.hl7v2.acknowledgement import acknowledgement, answer_to, not_stored
 from fhirbridge.records.hl7v2.framing import Deframer, Event, Frame, Garbage, Half, TooLong, framed
 from fhirbridge.records.hl7v2.header import PROCESSING, start_of
+from fhirbridge.records.hl7v2.keeping import Handler, Writer
 from fhirbridge.records.hl7v2.reader import LONGEST, Reading, read, too_long
 
-Handler = Callable[[bytes, Reading], None]
-"""Keeps one message durably, or raises. Called for one message at a time, whatever the number of senders.
-
-It gets what is answered AA, and what is answered AE for its content (its readable results, and the rest to be looked
-at). What is answered AR it never sees.
-"""
 Count = Literal[
     "AA", "AE", "AR", "unanswered", "not-stored", "half-frames", "garbage-bytes", "timeouts", "turned-away",
     "tls-failures", "connections",
@@ -76,7 +71,7 @@ class Listener:
         new_id: Callable[[], str] = _new_id,
     ) -> None:
         """``port`` 0 takes a free one. ``on_failure`` is told what the handler raised; the sender is not."""
-        self._handler = handler
+        self._writer = Writer(handler)
         self._place = (host, port)
         self._tls = tls
         self._assume = assume
@@ -85,7 +80,6 @@ class Listener:
         self._on_failure = on_failure
         self._clock = clock
         self._new_id = new_id
-        self._one_at_a_time = threading.Lock()
         self._counting = threading.Lock()
         self._counts: Counter[Count] = Counter()
         self._running: set[threading.Thread] = set()
@@ -105,6 +99,7 @@ class Listener:
             raise ConfigurationError(f"cannot listen on {host} port {port}: {error.strerror}.") from error
         self._place = self._server.getsockname()[:2]
         self._server.settimeout(_POLL_SECONDS)
+        self._writer.start()
         self._accepting.start()
         return self
 
@@ -118,6 +113,7 @@ class Listener:
             running = list(self._running)
         for thread in running:
             thread.join(self._limits.frame_seconds)
+        self._writer.stop()
 
     @property
     def address(self) -> tuple[str, int]:
@@ -129,6 +125,11 @@ class Listener:
         """What has happened so far: answers by kind, and what never became a message."""
         with self._counting:
             return dict(self._counts)
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait to be kept, without those at hand."""
+        return self._writer.waiting
 
     def _count(self, what: Count, by: int = 1) -> None:
         with self._counting:
@@ -245,8 +246,7 @@ class Listener:
             return None
         if answer != "AR" and isinstance(event, Frame):
             try:
-                with self._one_at_a_time:
-                    self._handler(event.content, reading)
+                self._writer.keep(event.content, reading)
             except Exception as error:  # noqa: BLE001  # whatever it was: the sender must not hear AA
                 self._count("not-stored")
                 self._count("AE")

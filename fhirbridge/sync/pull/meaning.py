@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import Any
 
 from fhirbridge.protocol.civil import Day, Undated, civil_day
 from fhirbridge.study import Analyte, Study
@@ -15,12 +16,14 @@ from fhirbridge.sync.pull.remarks import contradicted
 from fhirbridge.terminology.deriving import Derived
 from fhirbridge.terminology.harmonising import Harmonised, Reported, harmonise
 from fhirbridge.terminology.labels import contradict
-from fhirbridge.terminology.laboratories import Laboratories
+from fhirbridge.terminology.laboratories import Laboratories, LaboratoryTest
 from fhirbridge.terminology.readings import Reading
 from fhirbridge.terminology.units import COPIES, Amount
 
 OPEN = frozenset({"registered", "preliminary"})
 WITHDRAWN = frozenset({"cancelled", "entered-in-error"})
+LONGEST_TEXT = 500
+"""Longer than ``terminology.lexemes.LONGEST``, so that what is cut is never read."""
 DONE = frozenset({"final", "amended", "corrected"})
 
 
@@ -79,16 +82,42 @@ def collects(incoming: Incoming, laboratories: Laboratories) -> bool:
 
     An unmapped code may be one, and so may a test whose printed name contradicts its code.
     """
-    rows = {
-        *laboratories.find(incoming.laboratory, incoming.codes, incoming.label),
-        *laboratories.common(incoming.codes),
-    }
+    rows = _rows(incoming, laboratories)
     names = [name for name in (incoming.label, *(code.display for code in incoming.codes)) if name]
     return (
         not rows
         or any(row.analyte for row in rows)
         or any(contradict(name, row.loinc_name) for row in rows for name in names)
     )
+
+
+def without_strange_words(incoming: Incoming, laboratories: Laboratories) -> Incoming:
+    """Return a result as it may be kept: what is no result and nobody knows the test of may be anything, a name too.
+
+    Of a code that no laboratory's file has, a value that does not read as a result is withheld. Of a known test such
+    a text is kept, for a person to see, each string cut to ``LONGEST_TEXT`` characters: still too long to be read.
+    """
+    value = incoming.value
+    if value is None or readings.read(incoming, laboratories.decimal_mark(incoming.laboratory)).kind != "unreadable":
+        return incoming
+    if not _rows(incoming, laboratories):
+        return replace(incoming, value=readings.WITHHELD)
+    return replace(incoming, value={name: _cut(part) for name, part in value.items()})
+
+
+def _cut(part: Any) -> Any:
+    if isinstance(part, dict):
+        return {name: _cut(inner) for name, inner in part.items()}
+    if isinstance(part, list | tuple):
+        return [_cut(inner) for inner in part]
+    return part[:LONGEST_TEXT] if isinstance(part, str) else part
+
+
+def _rows(incoming: Incoming, laboratories: Laboratories) -> set[LaboratoryTest]:
+    return {
+        *laboratories.find(incoming.laboratory, incoming.codes, incoming.label),
+        *laboratories.common(incoming.codes),
+    }
 
 
 def mean(incoming: Incoming, laboratories: Laboratories, study: Study) -> Meaning:

@@ -16,7 +16,7 @@ from fhirbridge.sync.pull.from_messages import Senders, Taken, feed_of, results
 from fhirbridge.sync.pull.incoming import Incoming, SetAside, as_bytes, read_back
 from fhirbridge.sync.pull.linked import Linked, Mismatch
 from fhirbridge.sync.pull.linking import Linking
-from fhirbridge.sync.pull.meaning import collects
+from fhirbridge.sync.pull.meaning import collects, without_strange_words
 from fhirbridge.sync.pull.message_versions import completed, names_no_value, outdated
 from fhirbridge.terminology.laboratories import Laboratories
 
@@ -113,6 +113,7 @@ class Results:
             if before is not None and outdated(result, before):
                 self.count("unchanged", 1, subject)
                 continue
+            result = without_strange_words(result, self.laboratories)
             latest[feed, result.reference] = result
             arriving.append(result)
         items = [(one.reference, one.version, _hash(one), as_bytes(one)) for one in arriving]

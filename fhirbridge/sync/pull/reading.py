@@ -22,6 +22,8 @@ _ABSENT: dict[str, Absence] = {
     "negative-infinity": "failed", "positive-infinity": "failed",
 }  # fmt: skip
 """http://hl7.org/fhir/R4/valueset-data-absent-reason.html; all others are ``not available``."""
+WITHHELD: dict[str, Any] = {"withheld": True}
+"""In the place of a value that is not kept, because it may be anything (``meaning.without_strange_words``)."""
 _TEXTS = ("ST", "TX", "FT")
 _CODED = ("CE", "CWE", "CNE", "CF")
 _SYSTEMS = {"LN": LOINC, "SCT": SNOMED, "HL70078": V2_INTERPRETATION}
@@ -36,6 +38,10 @@ def read(incoming: Incoming, mark: DecimalMark | None) -> Reading:
     value, absent = incoming.value, incoming.absent
     if value is None:
         return _missing(absent) if absent else unreadable("", "there is no value, and no reason why")
+    if value == WITHHELD:
+        return unreadable(
+            "", "its text was withheld while its code was unmapped: look at the source, or pull in full"
+        )
     if "hl7v2" in value:
         reading = _message_value(str(value["hl7v2"]), value.get("repetitions"), mark)
     elif len(value) == 1:

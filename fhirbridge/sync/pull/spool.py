@@ -17,7 +17,7 @@ from fhirbridge.records.hl7v2.types import Message
 from fhirbridge.sealing import Seal
 from fhirbridge.store import Store
 from fhirbridge.store.instants import utc_now
-from fhirbridge.store.messages import Kept, Received, State
+from fhirbridge.store.messages import Arriving, Kept, Received, State
 from fhirbridge.sync.leasing import Leases
 from fhirbridge.sync.notes import Note, silent
 from fhirbridge.sync.pull.from_messages import Senders
@@ -39,19 +39,23 @@ class Keeping:
 
     def __call__(self, raw: bytes, reading: Reading) -> Kept:
         """Keep one message that was read without a fault of the whole, or is to be looked at. Raises StoreError."""
+        return self.store.messages.keep(self.study, [self._sealed(raw, reading)], run=self.run)[0]
+
+    def together(self, messages: Sequence[tuple[bytes, Reading]]) -> None:
+        """Keep several in one transaction, all or none. Raises StoreError."""
+        self.store.messages.keep(self.study, [self._sealed(raw, reading) for raw, reading in messages], run=self.run)
+
+    def _sealed(self, raw: bytes, reading: Reading) -> Arriving:
         digests = self.seal.lookups(f"HL7 v2 message {hashlib.sha256(raw).hexdigest()}")
-        messages = self.store.messages
         # Its bytes are bound to the digest it is filed under, which an older key may have made.
-        digest = messages.digest_of(self.study, digests) or digests[0]
+        digest = self.store.messages.digest_of(self.study, digests) or digests[0]
         state: State = "faulty" if reading.outcome == "refused" else "waiting"
-        return messages.keep(
-            self.study,
-            [digest],
-            self.seal.seal(raw, about(digest)),
+        return Arriving(
+            digests=[digest],
+            sealed=self.seal.seal(raw, about(digest)),
             source=source_of(reading),
             state=state,
-            findings=reading.findings(),
-            run=self.run,
+            findings=tuple(reading.findings()),
         )
 
 

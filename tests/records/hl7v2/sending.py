@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import hl7
@@ -16,10 +16,12 @@ from fhirbridge.records.hl7v2.reader import Reading
 
 @dataclass
 class Keeper:
-    """A handler that keeps what it gets, and can be told to fail."""
+    """A handler that keeps what it gets, and can be told to fail: then none of a call is kept."""
 
     kept: list[tuple[bytes, Reading]] = field(default_factory=list)
     fail: Callable[[Reading], bool] = lambda _reading: False
+    calls: list[int] = field(default_factory=list)
+    """How many messages came in each call that did not fail."""
     at_once: int = 0
     most_at_once: int = 0
     gate: threading.Event = field(default_factory=threading.Event)
@@ -27,14 +29,15 @@ class Keeper:
     def __post_init__(self) -> None:
         self.gate.set()
 
-    def __call__(self, raw: bytes, reading: Reading) -> None:
+    def __call__(self, messages: Sequence[tuple[bytes, Reading]]) -> None:
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:
             self.gate.wait(30)
-            if self.fail(reading):
+            if any(self.fail(reading) for _, reading in messages):
                 raise OSError("the disk is full of Secret Person's results")
-            self.kept.append((raw, reading))
+            self.kept += messages
+            self.calls.append(len(messages))
         finally:
             self.at_once -= 1
 

@@ -220,6 +220,38 @@ def test_many_senders_at_once_each_get_their_own_answers_and_nothing_is_kept_twi
     assert listener.counts["AA"] == 120
 
 
+def test_what_waits_at_the_same_time_is_kept_together_and_one_that_fails_takes_no_other_with_it(
+    listener: Listener, keeper: Keeper
+) -> None:
+    keeper.gate.clear()
+    keeper.fail = lambda reading: reading.header is not None and reading.header.control_id == "M-3"
+    with ExitStack() as stack:
+        senders = [stack.enter_context(Sender(listener.address)) for _ in range(6)]
+        senders[0].socket.sendall(framed(numbered(0)))
+        while not keeper.at_once:
+            threading.Event().wait(0.01)
+        for number in range(1, 6):
+            senders[number].socket.sendall(framed(numbered(number)))
+        while listener.waiting < 5:
+            threading.Event().wait(0.01)
+        keeper.gate.set()
+        answers = [told(sender.answer()) for sender in senders]
+        assert answers == [("AE" if number == 3 else "AA", f"M-{number}") for number in range(6)]
+        assert sorted(keeper.control_ids) == ["M-0", "M-1", "M-2", "M-4", "M-5"]
+        keeper.fail = lambda _reading: False
+        keeper.gate.clear()
+        senders[0].socket.sendall(framed(numbered(6)))
+        while not keeper.at_once:
+            threading.Event().wait(0.01)
+        for number in range(1, 6):
+            senders[number].socket.sendall(framed(numbered(6 + number)))
+        while listener.waiting < 5:
+            threading.Event().wait(0.01)
+        keeper.gate.set()
+        assert [told(sender.answer())[0] for sender in senders] == ["AA"] * 6
+    assert keeper.calls[-2:] == [1, 5]
+
+
 def test_a_second_message_waits_while_the_first_is_being_kept(listener: Listener, keeper: Keeper) -> None:
     keeper.gate.clear()
     with Sender(listener.address) as first, Sender(listener.address) as second:

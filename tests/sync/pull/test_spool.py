@@ -20,6 +20,8 @@ from fhirbridge.study import Study, load
 from fhirbridge.sync.leasing import Leases
 from fhirbridge.sync.pull.from_messages import Senders
 from fhirbridge.sync.pull.incoming import Incoming, read_back
+from fhirbridge.sync.pull.meaning import LONGEST_TEXT
+from fhirbridge.sync.pull.reading import WITHHELD
 from fhirbridge.sync.pull.recognising import LaboratoryNames
 from fhirbridge.sync.pull.spool import Keeping, Spool, Spooled
 from fhirbridge.terminology.laboratories import Laboratories
@@ -280,7 +282,7 @@ def test_a_burst_from_many_senders_is_kept_whole_and_read_whole(office: Office) 
                 answers.append(told(sender.send(raw)))
 
     keeping = office.keeping
-    with Listener(lambda raw, reading: keeping(raw, reading) and None) as listener:
+    with Listener(keeping.together) as listener:
         threads = [threading.Thread(target=send, args=(listener, number)) for number in range(senders)]
         for thread in threads:
             thread.start()
@@ -299,7 +301,7 @@ def test_what_cannot_be_kept_is_not_acknowledged(office: Office) -> None:
         connection.execute("DROP TABLE message")
     failures: list[Exception] = []
     with (
-        Listener(lambda raw, reading: keeping(raw, reading) and None, on_failure=failures.append) as listener,
+        Listener(keeping.together, on_failure=failures.append) as listener,
         Sender(listener.address) as sender,
     ):
         assert told(sender.send(report())) == ("AE", "M-1")
@@ -321,3 +323,30 @@ def test_a_report_sent_again_and_then_corrected_by_a_real_laboratory_is_one_resu
         assert dict(office.process().fates) == {fate: 1}
     (found,) = office.arrived("SUBJ-9")
     assert (found.status, found.value) == ("corrected", {"hl7v2": "NM", "repetitions": [["25"]]})
+
+
+def test_what_is_no_result_of_a_test_that_nobody_knows_may_be_a_name_and_is_withheld(
+    office: Office, tmp_path: Path
+) -> None:
+    office.keep(
+        report(
+            "OBX|1|ST|74235-5^Person Reporting - Name^LN||Smith, Jane||||||F",
+            "OBX|2|ST|LOCAL1^Something^L||positive||||||F",
+            "OBX|3|NM|LOCAL2^Something else^L||12.5|U/L|||||F",
+        )
+    )
+    assert dict(office.process().fates) == {"new": 3}
+    values = {one.codes[0].code: one.value for one in office.arrived()}
+    assert values["74235-5"] == WITHHELD
+    assert values["LOCAL1"] == {"hl7v2": "ST", "repetitions": [["positive"]]}
+    assert values["LOCAL2"] == {"hl7v2": "NM", "repetitions": [["12.5"]]}
+    assert all(b"Smith" not in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_a_text_of_a_known_test_that_cannot_be_read_is_kept_for_a_person_but_not_at_any_length(office: Office) -> None:
+    known = obx("ST", "roughly many, see our letter", "", sub_id="1")
+    office.keep(report(known, obx("ST", "many " * 300, "", number=2, sub_id="2")))
+    office.process()
+    texts = [one.value["repetitions"][0][0] for one in office.arrived() if one.value]
+    assert [text[:12] for text in texts] == ["roughly many", "many many ma"]
+    assert [len(text) for text in texts] == [28, LONGEST_TEXT]

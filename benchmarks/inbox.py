@@ -137,10 +137,9 @@ def _analyte(key: int) -> str:
     return f"analyte-{key // 10 % ANALYTES}"
 
 
-def _deep(store: Store, key: int) -> object:
-    found = store.candidates.get(key)
-    assert found is not None
-    return store.candidates.page(STUDY, INBOX, after=(found[0].changed, key))
+def _moment(key: int) -> str:
+    """Return since when a candidate stands as it does: what ``MOMENT`` makes of its key."""
+    return f"2026-03-{10 + key % 15}T08:{10 + key // 20 % 50}:00.000Z"
 
 
 def _show(store: Store, key: int) -> object:
@@ -149,7 +148,7 @@ def _show(store: Store, key: int) -> object:
 
 OPERATIONS: dict[str, Operation] = {
     "list": lambda store, _: store.candidates.page(STUDY, INBOX),
-    "list, a page far behind": _deep,
+    "list, a page far behind": lambda store, key: store.candidates.page(STUDY, INBOX, after=(_moment(key), key)),
     "list of an analyte": lambda store, key: store.candidates.page(STUDY, INBOX, analyte=_analyte(key)),
     "list of a subject": lambda store, key: store.candidates.page(STUDY, INBOX, subject=f"patient-{key % SUBJECTS}"),
     "list of an analyte of a subject": lambda store, key: store.candidates.page(

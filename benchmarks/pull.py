@@ -4,11 +4,14 @@
 
 A synthetic clinic is loaded into a HAPI server: 50,000 results of 332 subjects, 30 % of them tests that the study does
 not collect. It is pulled once. Then, in each round, 50 new results come in, and they are fetched by our pull, which
-finds and confirms the patients, asks, reads, judges, records and accounts, and by a bare ``requests`` loop that makes
-the same searches one after another as we do, as few as the server's answers allow, and only parses what it gets:
-the patients by their numbers with what confirms and merges them, new Observations of all of them, and the reports that
-take results back. Patients go into one request by the fifty, which is a page of HAPI's: longer lists make fewer
-requests and slower answers.
+finds and confirms the patients, asks, reads, judges, records and accounts, and by its peer.
+
+The peer is a bare ``requests`` loop over one kept connection: the same searches one after another as we make them, as
+few as the server's answers allow, each answer parsed by the same JSON reader and its next page followed; it checks
+nothing but the status, keeps nothing and knows nothing from before. It asks for all that the same answer needs: the
+patients by their numbers, with what confirms and merges them (without that look it would not be known whose results
+they are today), new Observations of all of them, and the reports that take results back. Patients go into one request
+by the fifty, which is a page of HAPI's: longer lists make fewer requests and slower answers.
 
 Absolute figures are this machine's today; what the run asserts are ratios.
 """
@@ -92,7 +95,9 @@ def _measure(folder: Path, server: str, arguments: argparse.Namespace) -> tuple[
     clinic = list(charts(place.study, subjects=arguments.subjects, as_of=rate.AS_OF, results=per_subject))
     with Hospital(server, connections=CONNECTIONS) as hospital:
         load(hospital, registered(clinic))
-        held = load(hospital, (one for chart in clinic for one in _results(chart)), connections=CONNECTIONS)
+        held = load(hospital, (one.resource for chart in clinic for one in chart.filed), connections=CONNECTIONS)
+        # What a report holds must be there before it, and transactions on several connections overtake one another.
+        held += load(hospital, (one for chart in clinic for one in chart.reports), connections=CONNECTIONS)
     _subjects(place, folder, clinic, arguments.subjects)
     time.sleep(SETTLE)
     started = time.perf_counter()
@@ -146,11 +151,6 @@ def _subjects(place: Workplace, folder: Path, clinic: Sequence[Chart], subjects:
     load_records(place, folder / "cohort", today=dt.datetime.now(dt.UTC).date(), quiet=True)
     write_log(folder / "log.csv", [(chart.subject, chart.patient) for chart in clinic])
     place.linking().import_log(folder / "log.csv", system=None, by="benchmark")
-
-
-def _results(chart: Chart) -> Iterator[Resource]:
-    yield from (one.resource for one in chart.filed)
-    yield from chart.reports
 
 
 def _new_results(server: str, clinic: Sequence[Chart], count: int, number: int) -> dt.datetime:

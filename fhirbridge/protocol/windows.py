@@ -98,9 +98,24 @@ def place(schedule: Schedule, subject: FollowUp, candidates: Iterable[Candidate]
     Candidates may come in any order, hold any date, and repeat; an item that no procedure has takes the schedule's
     windows and is not expected.
     """
+    placed, filled = _placed(schedule, subject, candidates, today)
+    return Placed(tuple(placed), tuple(expect(schedule, subject, today, filled, _beside(placed))))
+
+
+def placements(
+    schedule: Schedule, subject: FollowUp, candidates: Iterable[Candidate], today: dt.date
+) -> list[Placement]:
+    """Place candidates as ``place`` does, without saying what is expected."""
+    return _placed(schedule, subject, candidates, today)[0]
+
+
+def _placed(
+    schedule: Schedule, subject: FollowUp, candidates: Iterable[Candidate], today: dt.date
+) -> tuple[list[Placement], dict[tuple[str, str], str]]:
+    """Return the placements, and by visit and item the key of what fills it."""
     zone = schedule.zone
     slots: dict[str, list[Slot]] = {}
-    placements: list[Placement] = []
+    placed: list[Placement] = []
     groups: defaultdict[tuple[str, str], list[_Found]] = defaultdict(list)
     for candidate in candidates:
         day = civil_day(candidate.when, zone)
@@ -110,15 +125,15 @@ def place(schedule: Schedule, subject: FollowUp, candidates: Iterable[Candidate]
         if isinstance(found, _Found) and found.placed_by != "outside":
             groups[found.slot.visit, candidate.item].append(found)
         else:
-            placements.append(_unscheduled(schedule, candidate, day, found))
+            placed.append(_unscheduled(schedule, candidate, day, found))
     filled: dict[tuple[str, str], str] = {}
     for (visit, item), group in groups.items():
         procedure = schedule.procedure(item)
         chosen = _choose(group, later=procedure is not None and procedure.tie == "later")
-        placements += chosen
+        placed += chosen
         filled[visit, item] = chosen[0].key
-    placements.sort(key=lambda one: (one.item, one.date or dt.date.min, one.key, one.visit, one.placed_by))
-    return Placed(tuple(placements), tuple(expect(schedule, subject, today, filled, _beside(placements))))
+    placed.sort(key=lambda one: (one.item, one.date or dt.date.min, one.key, one.visit, one.placed_by))
+    return placed, filled
 
 
 def _beside(placements: Iterable[Placement]) -> dict[tuple[str, str], list[str]]:

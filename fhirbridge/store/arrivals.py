@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Select, func, insert, select
+from sqlalchemy import Connection, Select, exists, func, insert, select
 
 from fhirbridge.store.instants import Now
 from fhirbridge.store.schema import arrival
@@ -35,36 +35,42 @@ class Arrival:
     run: str
 
 
-def novelties(connection: Connection, study: str, subject: str, feed: str, items: Sequence[Item]) -> list[Novelty]:
-    """Say of each result whether it is new of this subject, changed, or what was the last to arrive of it.
+def novelties(
+    connection: Connection, study: str, feed: str, given: Mapping[str, Sequence[Item]]
+) -> dict[str, list[Novelty]]:
+    """Say of each result, by subject, whether it is new of this subject, changed, or what was the last to arrive of it.
 
     A result that another subject's patient had meanwhile is changed: the source moved it, and back.
     """
-    last = _last(connection, study, feed, {item[0] for item in items})
-    had = _had(connection, study, subject, feed, {item[0] for item in items})
-    said = list[Novelty]()
-    for reference, _, hash, _ in items:
-        if last.get(reference) == (subject, hash):
-            said.append("unchanged")
-        else:
-            said.append("changed" if reference in had else "new")
-        last[reference] = (subject, hash)
-        had.add(reference)
+    references = {item[0] for items in given.values() for item in items}
+    last, had = _last(connection, study, feed, references), _had(connection, study, feed, references)
+    said: dict[str, list[Novelty]] = {}
+    for subject, items in given.items():
+        said[subject] = []
+        for reference, _, hash, _ in items:
+            if last.get(reference) == (subject, hash):
+                said[subject].append("unchanged")
+            else:
+                said[subject].append("changed" if (subject, reference) in had else "new")
+            last[reference] = (subject, hash)
+            had.add((subject, reference))
     return said
 
 
 def keep(
-    connection: Connection, study: str, subject: str, feed: str, items: Sequence[Item], run: str, now: Now
-) -> list[Novelty]:
-    """Keep those of these results that are new or changed, and say of each which it is."""
-    said = novelties(connection, study, subject, feed, items)
+    connection: Connection, study: str, feed: str, given: Mapping[str, Sequence[Item]], run: str, now: Now
+) -> dict[str, list[Novelty]]:
+    """Keep those of these results that are new or changed, and say of each, by subject, which it is."""
+    said = novelties(connection, study, feed, given)
     key = connection.execute(select(func.max(arrival.c.key))).scalar() or 0
-    about = {"study": study, "subject": subject, "feed": feed, "at": now(), "run": run}
+    about = {"study": study, "feed": feed, "at": now(), "run": run}
     rows: list[dict[str, Any]] = []
-    for (reference, version, hash, body), novelty in zip(items, said, strict=True):
-        if novelty != "unchanged":
-            key += 1
-            rows.append({"key": key, "reference": reference, "version": version, "hash": hash, "body": body} | about)
+    for subject, items in given.items():
+        for (reference, version, hash, body), novelty in zip(items, said[subject], strict=True):
+            if novelty != "unchanged":
+                key += 1
+                named = {"key": key, "subject": subject, "reference": reference, "version": version}
+                rows.append(named | {"hash": hash, "body": body} | about)
     if rows:
         connection.execute(insert(arrival), rows)
     return said
@@ -81,11 +87,47 @@ def _last(connection: Connection, study: str, feed: str, references: Iterable[st
     return found
 
 
-def _had(connection: Connection, study: str, subject: str, feed: str, references: Iterable[str]) -> set[str]:
-    chosen = select(arrival.c.reference).distinct().where(arrival.c.study == study, arrival.c.subject == subject)
-    chosen = chosen.where(arrival.c.feed == feed)
+def _had(connection: Connection, study: str, feed: str, references: Iterable[str]) -> set[tuple[str, str]]:
+    """Return which of these results ever arrived, each with the subjects whose it was."""
+    chosen = select(arrival.c.subject, arrival.c.reference).where(arrival.c.study == study, arrival.c.feed == feed)
     found = (connection.execute(chosen.where(arrival.c.reference.in_(some))) for some in batches(references))
-    return {reference for rows in found for reference in rows.scalars()}
+    return {(subject, reference) for rows in found for subject, reference in rows}
+
+
+def latest(
+    connection: Connection, study: str, feed: str, wanted: Mapping[str, Collection[str] | None]
+) -> dict[str, list[Arrival]]:
+    """Return by subject the last version of the results of these references, with their parts; None wants all.
+
+    ``Observation/1#2`` is a part of ``Observation/1``.
+    """
+    keys: list[int] = []
+    for some in batches(wanted):
+        names = select(arrival.c.subject, arrival.c.reference, func.max(arrival.c.key))
+        mine = names.where(arrival.c.study == study, arrival.c.subject.in_(some), arrival.c.feed == feed)
+        for subject, reference, key in connection.execute(mine.group_by(arrival.c.subject, arrival.c.reference)):
+            chosen = wanted[subject]
+            if chosen is None or reference.partition("#")[0] in chosen:
+                keys.append(key)
+    found: dict[str, list[Arrival]] = {subject: [] for subject in wanted}
+    for one in of_keys(connection, keys):
+        found[one.subject].append(one)
+    return found
+
+
+def of_keys(connection: Connection, keys: Iterable[int]) -> Iterator[Arrival]:
+    """Yield these arrivals in the order of their keys."""
+    for some in batches(sorted(keys)):
+        yield from read(connection, select(arrival).where(arrival.c.key.in_(some)).order_by(arrival.c.key))
+
+
+def versioned(connection: Connection, study: str, feed: str, ending: str) -> dict[str, set[str]]:
+    """Return by subject the references of results of which a version that ends so ever arrived."""
+    columns = select(arrival.c.subject, arrival.c.reference).where(arrival.c.study == study, arrival.c.feed == feed)
+    found: dict[str, set[str]] = {}
+    for subject, reference in connection.execute(columns.where(arrival.c.version.endswith(ending, autoescape=True))):
+        found.setdefault(subject, set()).add(reference)
+    return found
 
 
 def newest(study: str, subject: str) -> Select[Any]:
@@ -107,25 +149,19 @@ def versions(connection: Connection, study: str, subject: str, feed: str, refere
     return read(connection, chosen.order_by(arrival.c.key))
 
 
-def of_run(connection: Connection, study: str, subject: str, run: str) -> list[tuple[int, str, str, Kept]]:
-    """Return key, feed and reference of what arrived of a subject in a run, and whether it was its first."""
-    columns = (arrival.c.key, arrival.c.feed, arrival.c.reference, arrival.c.run)
-    chosen = select(*columns).where(arrival.c.study == study, arrival.c.subject == subject).order_by(arrival.c.key)
-    known: set[tuple[str, str]] = set()
-    came: list[tuple[int, str, str, Kept]] = []
-    for key, feed, reference, its_run in connection.execute(chosen):
-        if its_run == run:
-            came.append((key, feed, reference, "changed" if (feed, reference) in known else "new"))
-        known.add((feed, reference))
+def of_run(
+    connection: Connection, study: str, subjects: Collection[str], run: str
+) -> dict[str, list[tuple[int, str, str, Kept]]]:
+    """Return key, feed and reference of what arrived of subjects in a run, and whether it was its first."""
+    before = arrival.alias()
+    earlier = exists().where(
+        before.c.study == arrival.c.study, before.c.subject == arrival.c.subject, before.c.feed == arrival.c.feed,
+        before.c.reference == arrival.c.reference, before.c.key < arrival.c.key,
+    )  # fmt: skip
+    columns = (arrival.c.subject, arrival.c.key, arrival.c.feed, arrival.c.reference, earlier)
+    came: dict[str, list[tuple[int, str, str, Kept]]] = {subject: [] for subject in subjects}
+    for some in batches(subjects):
+        chosen = select(*columns).where(arrival.c.study == study, arrival.c.subject.in_(some), arrival.c.run == run)
+        for subject, key, feed, reference, known in connection.execute(chosen.order_by(arrival.c.key)):
+            came[subject].append((key, feed, reference, "changed" if known else "new"))
     return came
-
-
-def moved(connection: Connection, study: str, subject: str) -> set[tuple[str, str]]:
-    """Return feed and reference of the results of a subject that arrived later as another subject's."""
-    columns = (arrival.c.feed, arrival.c.reference, func.max(arrival.c.key).label("key"))
-    mine = select(*columns).where(arrival.c.study == study, arrival.c.subject == subject)
-    latest = mine.group_by(arrival.c.feed, arrival.c.reference).subquery()
-    same = (arrival.c.feed == latest.c.feed) & (arrival.c.reference == latest.c.reference)
-    later = select(arrival.c.key).where(arrival.c.study == study, same, arrival.c.key > latest.c.key)
-    rows = connection.execute(select(latest.c.feed, latest.c.reference).where(later.exists()))
-    return {(feed, reference) for feed, reference in rows}

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, func, select, tuple_, update
 
 from fhirbridge.errors import InputError
-from fhirbridge.store import arrivals, database, decisions, judgements, past, unjudged
+from fhirbridge.store import arrivals, database, decisions, judgements, outlines, past, unjudged
 from fhirbridge.store.arrivals import Arrival, Item, Kept, Novelty
 from fhirbridge.store.decisions import Action, Decision, NewDecision, Stale, State
 from fhirbridge.store.instants import Clock, written
 from fhirbridge.store.judgements import Candidate, Judgement
+from fhirbridge.store.outlines import Known, Outline
 from fhirbridge.store.past import Past
 from fhirbridge.store.schema import arrival, candidate, candidate_tally
+from fhirbridge.store.writes import batches
+
+__all__ = ["Candidates", "Known"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 PAGE = 500
-
-Known = tuple[Candidate | None, Arrival, list[Decision]]
-"""A candidate, the arrival that counts or is to be judged, and the decisions, the oldest first."""
 
 After = tuple[str, int]
 """Where a page ended: ``changed`` and ``key`` of its last candidate."""
@@ -39,29 +41,41 @@ class Candidates:
 
     def arrive(self, study: str, subject: str, feed: str, items: Sequence[Item], run: str) -> list[Novelty]:
         """Keep those of these results of a subject that are new or changed, and say of each which it is."""
-        said = self._read(arrivals.novelties, study, subject, feed, items)
-        if all(novelty == "unchanged" for novelty in said):
+        return self.arrive_all(study, feed, {subject: items}, run)[subject]
+
+    def arrive_all(
+        self, study: str, feed: str, given: Mapping[str, Sequence[Item]], run: str
+    ) -> dict[str, list[Novelty]]:
+        """Keep results of many subjects in one transaction, as ``arrive`` does those of one."""
+        said = self._read(arrivals.novelties, study, feed, given)
+        if all(novelty == "unchanged" for novelties in said.values() for novelty in novelties):
             return said
-        return self._write(arrivals.keep, study, subject, feed, items, run, self._instant)
+        return self._write(arrivals.keep, study, feed, given, run, self._instant)
+
+    def latest(self, study: str, feed: str, wanted: Mapping[str, Collection[str] | None]) -> dict[str, list[Arrival]]:
+        """Return by subject what arrived last of these references of a feed and of their parts; of all for None."""
+        return self._read(arrivals.latest, study, feed, wanted)
+
+    def versioned(self, study: str, feed: str, ending: str) -> dict[str, set[str]]:
+        """Return by subject the references of results of which a version that ends so ever arrived."""
+        return self._read(arrivals.versioned, study, feed, ending)
 
     def of_subject(self, study: str, subject: str) -> list[Known]:
         """Return the results of a subject, each by its latest arrival; the candidate is None until it was judged."""
         with database.reading(self._engine) as connection:
-            chosen = select(arrival).where(arrival.c.key.in_(arrivals.newest(study, subject))).order_by(arrival.c.key)
-            latest = arrivals.read(connection, chosen)
-            mine = judgements.query().where(candidate.c.study == study, candidate.c.subject == subject)
-            known = {(one.feed, one.reference): one for one in judgements.read(connection, mine)}
-            decided = decisions.of(connection, [one.key for one in known.values() if one.decision])
-        of_arrival = ((known.get((one.feed, one.reference)), one) for one in latest)
-        return [(one, last, decided.get(one.key, []) if one else []) for one, last in of_arrival]
+            return outlines.known(connection, outlines.of(connection, study, [subject])[subject])
 
-    def moved(self, study: str, subject: str) -> set[tuple[str, str]]:
-        """Return feed and reference of the results of a subject that arrived later as another subject's."""
-        return self._read(arrivals.moved, study, subject)
+    def outlines(self, study: str, subjects: Collection[str]) -> dict[str, list[Outline]]:
+        """Return by subject what is held, in a few words each."""
+        return self._read(outlines.of, study, subjects)
 
-    def came(self, study: str, subject: str, run: str) -> list[tuple[int, str, str, Kept]]:
-        """Return what arrived of a subject in a run: its key, feed, reference, and whether it was new or changed."""
-        return self._read(arrivals.of_run, study, subject, run)
+    def known(self, outlined: Iterable[Outline]) -> list[Known]:
+        """Return these results as ``of_subject`` does."""
+        return self._read(outlines.known, outlined)
+
+    def came(self, study: str, subjects: Collection[str], run: str) -> dict[str, list[tuple[int, str, str, Kept]]]:
+        """Return what arrived of subjects in a run: its key, feed, reference, and whether it was new or changed."""
+        return self._read(arrivals.of_run, study, subjects, run)
 
     def past(self, study: str, subject: str, last: int) -> list[Past]:
         """Return the results of a subject as they were known once the arrival with the key ``last`` had come."""
@@ -77,7 +91,16 @@ class Candidates:
         Returns what was left out because somebody decided, or a newer version was judged, in between: a decision is
         never overwritten by a judgement that does not know it. Ask for the subject again and judge anew.
         """
-        return self._write(judgements.judge, study, subject, judged, run, self._instant)
+        return self.judge_all(study, {subject: judged}, run).get(subject, [])
+
+    def judge_all(
+        self, study: str, judged: Mapping[str, Sequence[Judgement]], run: str | None = None
+    ) -> dict[str, list[Judgement]]:
+        """Write what the judge says of some dozens of subjects in one transaction, as ``judge`` does that of one.
+
+        Only subjects of whom something was left out are in what is returned.
+        """
+        return self._write(judgements.judge, study, judged, run, self._instant)
 
     def page(
         self,
@@ -97,15 +120,18 @@ class Candidates:
             found = [one for one in of_subject if one.state in states and analyte in (None, one.analyte)]
             behind = [one for one in found if after is None or (one.changed, one.key) > after]
             return sorted(behind, key=_place)[:limit]
+        place = (candidate.c.changed, candidate.c.key)
+        places = select(*place).where(candidate.c.study == study).order_by(*place).limit(limit)
         if analyte is not None:
-            chosen = chosen.where(candidate.c.analyte == analyte)
+            places = places.where(candidate.c.analyte == analyte)
         if after is not None:
-            chosen = chosen.where(tuple_(candidate.c.changed, candidate.c.key) > tuple_(*after))
-        chosen = chosen.order_by(candidate.c.changed, candidate.c.key).limit(limit)
+            places = places.where(tuple_(*place) > tuple_(*after))
         with database.reading(self._engine) as connection:
             # One query for each state: an index gives each in its order, and none gives several so.
-            some = [judgements.read(connection, chosen.where(candidate.c.state == state)) for state in states]
-        return list(heapq.merge(*some, key=_place))[:limit]
+            some = [connection.execute(places.where(candidate.c.state == state)) for state in states]
+            keys = [key for _, key in islice(heapq.merge(*some), limit)]
+            read = (judgements.read(connection, chosen.where(candidate.c.key.in_(part))) for part in batches(keys))
+            return sorted((one for part in read for one in part), key=_place)
 
     def counts(self, study: str) -> dict[tuple[str, str], int]:
         """Return how many candidates there are by state and analyte."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from fhirbridge.store import decisions
 from fhirbridge.store.decisions import Decision, NewDecision, State
 from fhirbridge.store.instants import Now
 from fhirbridge.store.schema import candidate, candidate_tally
-from fhirbridge.store.writes import upsert
+from fhirbridge.store.writes import batches, upsert
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,21 +99,20 @@ def _made(row: dict[str, Any]) -> Candidate:
 
 
 def judge(
-    connection: Connection, study: str, subject: str, judgements: Sequence[Judgement], run: str | None, now: Now
-) -> list[Judgement]:
-    """Write what the judge says, and return what was left out because it rests on older facts.
+    connection: Connection, study: str, given: Mapping[str, Sequence[Judgement]], run: str | None, now: Now
+) -> dict[str, list[Judgement]]:
+    """Write what the judge says of subjects, and return what was left out of each because it rests on older facts.
 
     That is a judgement of a version older than the one that counts, or one that does not know the last decision.
     """
-    chosen = query().where(candidate.c.study == study, candidate.c.subject == subject)
-    known = {(one.feed, one.reference): one for one in read(connection, chosen)}
+    known = _known(connection, study, given)
     last: int = connection.execute(select(func.max(candidate.c.key))).scalar() or 0
-    at, skipped, decided = now(), list[Judgement](), list[Decision]()
+    at, skipped, decided = now(), dict[str, list[Judgement]](), list[Decision]()
     changes = list[tuple[Candidate | None, Candidate]]()
-    for one in judgements:
-        before = known.get((one.feed, one.reference))
+    for subject, one in ((subject, one) for subject, judgements in given.items() for one in judgements):
+        before = known.get((subject, one.feed, one.reference))
         if before is not None and (before.decision != one.decided or before.arrival > one.arrival):
-            skipped.append(one)
+            skipped.setdefault(subject, []).append(one)
             continue
         last += before is None
         after = _judged(before, one, study, subject, before.key if before else last, at)
@@ -121,10 +120,20 @@ def judge(
             decided.append(_decision(after, one.decision, at, run))
         if after != before:
             changes.append((before, after))
-            known[one.feed, one.reference] = after
+            known[subject, one.feed, one.reference] = after
     write(connection, changes)
     decisions.keep(connection, decided)
     return skipped
+
+
+def _known(
+    connection: Connection, study: str, given: Mapping[str, Sequence[Judgement]]
+) -> dict[tuple[str, str, str], Candidate]:
+    """Return how what is judged stands, by subject, feed and reference."""
+    chosen = query().where(candidate.c.study == study, candidate.c.subject.in_(list(given)))
+    references = {one.reference for judgements in given.values() for one in judgements}
+    found = (read(connection, chosen.where(candidate.c.reference.in_(some))) for some in batches(references))
+    return {(one.subject, one.feed, one.reference): one for some in found for one in some}
 
 
 def _judged(before: Candidate | None, one: Judgement, study: str, subject: str, key: int, at: str) -> Candidate:

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, sele
 from fhirbridge.store import database
 from fhirbridge.store.instants import utc_now, written
 from fhirbridge.store.schema import link, link_event
+from fhirbridge.store.writes import batches
 
 State = Literal["imported", "linked", "not found", "mismatch", "ended"]
 """Not looked for yet; found and confirmed; not there; there but not certain; no consent any more."""
@@ -118,11 +119,14 @@ class Links:
         with database.writing(self._engine) as connection:
             at = self._instant()
             here = update(link).where(link.c.study == study, link.c.subject == bindparam("_subject"))
-            if standings:
-                rows = [{"_subject": one.subject, "_state": one.state, "_reason": one.reason} for one in standings]
+            rows = _otherwise(connection, study, standings)
+            if rows:
                 changed = here.where(link.c.state != bindparam("_state")).values(state=bindparam("_state"), since=at)
                 connection.execute(changed, rows)
-                connection.execute(here.values(reason=bindparam("_reason"), checked=at), rows)
+                connection.execute(here.values(reason=bindparam("_reason")), rows)
+            for some in batches(one.subject for one in standings):
+                looked_at = update(link).where(link.c.study == study, link.c.subject.in_(some))
+                connection.execute(looked_at.values(checked=at))
             sealed = [
                 {"_subject": one.subject, "_key": key, "_sealed": sealed}
                 for one in standings
@@ -170,6 +174,19 @@ class Links:
 
     def _instant(self) -> str:
         return written(self._clock())
+
+
+def _otherwise(connection: Connection, study: str, standings: Sequence[Standing]) -> list[dict[str, str | None]]:
+    """Return the rows of those subjects who stand otherwise now than a link of theirs says."""
+    rows = connection.execute(select(link.c.subject, link.c.state, link.c.reason).where(link.c.study == study))
+    before: dict[str, set[tuple[str, str | None]]] = {}
+    for subject, state, reason in rows:
+        before.setdefault(subject, set()).add((state, reason))
+    return [
+        {"_subject": one.subject, "_state": one.state, "_reason": one.reason}
+        for one in standings
+        if before.get(one.subject) != {(one.state, one.reason)}
+    ]
 
 
 def _remove(connection: Connection, keys: Sequence[int]) -> None:

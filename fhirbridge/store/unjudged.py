@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, and_, exists, select
 
-from fhirbridge.store.schema import arrival, candidate, decision, pull
+from fhirbridge.store.schema import arrival, candidate, decision, pull, resource
 
 _OURS = ("fhirbridge", "policy")
 """Who decides where no person does: a judgement has considered that already."""
+_DATES = ("Patient", "Consent", "ResearchSubject")
+"""What a subject's index date and end of follow-up are read from."""
 
 
 def subjects(connection: Connection, study: str, run: str, since: str | None) -> set[str]:
-    """Return the subjects who lost a result to another in this run, of whom a killed run left something, or on whom
-    a person decided since an instant.
+    """Return the subjects who lost a result to another in this run, of whom a killed run left something, and those
+    on whom a person decided, or whose own dates came otherwise, since an instant.
     """
-    found = {*_robbed(connection, study, run), *_left_behind(connection, study)}
-    return found | (set() if since is None else _decided(connection, study, since))
+    found = {*_robbed(connection, study, run), *_left_behind(connection, study, run)}
+    if since is None:
+        return found
+    return found | _decided(connection, study, since) | _dated_anew(connection, study, since)
 
 
 def _robbed(connection: Connection, study: str, run: str) -> set[str]:
@@ -29,9 +33,9 @@ def _robbed(connection: Connection, study: str, run: str) -> set[str]:
     return set(connection.execute(chosen.where(now.c.study == study, now.c.run == run)).scalars())
 
 
-def _left_behind(connection: Connection, study: str) -> set[str]:
-    """Return those of whom something arrived in a run that never came to judge it."""
-    unfinished = select(pull.c.run).where(pull.c.study == study, pull.c.funnel.is_(None))
+def _left_behind(connection: Connection, study: str, run: str) -> set[str]:
+    """Return those of whom something arrived in an earlier run that never came to judge it."""
+    unfinished = select(pull.c.run).where(pull.c.study == study, pull.c.funnel.is_(None), pull.c.run != run)
     judged = exists().where(
         candidate.c.study == arrival.c.study, candidate.c.subject == arrival.c.subject,
         candidate.c.feed == arrival.c.feed, candidate.c.reference == arrival.c.reference,
@@ -46,3 +50,12 @@ def _decided(connection: Connection, study: str, since: str) -> set[str]:
     chosen = select(candidate.c.subject).distinct().join(decision, decision.c.candidate == candidate.c.key)
     chosen = chosen.where(candidate.c.study == study, decision.c.at >= since, decision.c.by.not_in(_OURS))
     return set(connection.execute(chosen).scalars())
+
+
+def _dated_anew(connection: Connection, study: str, since: str) -> set[str]:
+    """Return those of whom results are held and what decides their windows changed at this instant or later."""
+    changed = (
+        select(resource.c.compartment).distinct().where(resource.c.study == study, resource.c.last_updated >= since)
+    )
+    held = exists().where(candidate.c.study == study, candidate.c.subject == resource.c.compartment)
+    return set(connection.execute(changed.where(resource.c.type.in_(_DATES), held)).scalars())

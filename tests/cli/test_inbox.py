@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from fhirbridge.identity import Identity, read_key
 from fhirbridge.store import Candidate, Judgement, Store
 from fhirbridge.store.decisions import State
 from tests.cli.conftest import Run
@@ -28,6 +29,7 @@ PROPOSAL: dict[str, Any] = {
     "value": "42",
     "unit": "[IU]/mL",
     "reported": "244 copies/mL",
+    "status": "final",
     "details": {"offset": 3},
 }
 
@@ -39,14 +41,35 @@ def kept(loaded: Path) -> Iterator[Store]:
         yield store
 
 
+def enrolled(store: Store, folder: Path, count: int = 6) -> list[str]:
+    """Store more subjects like the one that is there, and return the ids of their Patients."""
+    identity = Identity(read_key(folder / "fhirbridge.key"), STUDY)
+    first = list(store.iterate(STUDY, types=["Patient", "Consent", "ResearchSubject"]))
+    known = next(one for one in first if one.type == "ResearchSubject").content()["identifier"][0]["value"]
+
+    def names(number: str) -> list[str]:
+        return [number, identity.pseudonym(number), *(identity.id(one.type, number) for one in first)]
+
+    for number in (f"SZ-90{index}" for index in range(1, count + 1)):
+        bodies = [one.body.decode() for one in first]
+        for old, new in zip(names(known), names(number), strict=True):
+            bodies = [body.replace(old, new) for body in bodies]
+        with store.transaction() as transaction:
+            transaction.put(
+                [(one.rank, json.loads(body)) for one, body in zip(first, bodies, strict=True)], run="run-1"
+            )
+    return [identity.id("Patient", f"SZ-90{index}") for index in range(1, count + 1)]
+
+
 @pytest.fixture
-def found(kept: Store) -> Callable[..., Candidate]:
+def found(kept: Store, loaded: Path) -> Callable[..., Candidate]:
     """Have a result arrive, and be judged; again with another ``content`` it is another version of it."""
+    subjects = enrolled(kept, loaded)
 
     def arrive(
         number: int = 1, state: State = "waiting", *, content: Any = None, reasons: tuple[str, ...] = (), **said: Any
     ) -> Candidate:
-        reference, subject = f"Observation/{number}", f"patient{number}"
+        reference, subject = f"Observation/{number}", subjects[number - 1]
         version = len(kept.candidates.of_subject(STUDY, subject)) and len(kept.candidates.versions(number))
         body = json.dumps({"reference": reference, "value": {"valueQuantity": {"value": 0.7}}, **(content or {})})
         item = (reference, str(version + 1), hashlib.sha256(body.encode()).digest(), body.encode())
@@ -103,7 +126,7 @@ def test_the_list_shows_reported_beside_proposed_value_and_why_it_waits(quick: R
 
 
 def test_the_list_can_be_narrowed_and_asked_for_other_states(quick: Run, found: Found) -> None:
-    found(1)
+    first = found(1)
     found(2, analyte="HBSAG")
     found(3, "accepted")
 
@@ -112,8 +135,7 @@ def test_the_list_can_be_narrowed_and_asked_for_other_states(quick: Run, found: 
 
     assert names() == ["C-1", "C-2"]
     assert names("--analyte", "HBSAG") == ["C-2"]
-    assert names("--subject", "Patient/patient1") == ["C-1"]
-    assert names("--subject", "101-001") == []
+    assert names("--subject", f"Patient/{first.subject}") == ["C-1"]
     assert names("--state", "accepted", "--state", "waiting") == ["C-1", "C-2", "C-3"]
     assert quick("inbox", "list", "--state", "accepted").code == 0
     assert "no candidate is 'done'" in quick("inbox", "list", "--state", "done").err
@@ -121,6 +143,22 @@ def test_the_list_can_be_narrowed_and_asked_for_other_states(quick: Run, found: 
     more = quick("inbox", "list", "--limit", "1")
     assert "C-2" not in more.out
     assert "… and more: --limit" in more.out
+
+
+def test_a_subject_whom_the_study_does_not_have_is_no_empty_inbox(quick: Run, found: Found) -> None:
+    found(1)
+    for wrong in ("SZ-0O01", "Patient/nobody"):
+        listed = quick("inbox", "list", "--subject", wrong)
+        assert (listed.code, listed.out) == (2, "")
+        assert "the study has no such subject" in listed.err
+        assert wrong not in listed.err
+
+
+def test_the_list_names_what_is_amiss_before_what_the_policy_makes_of_it(quick: Run, found: Found) -> None:
+    found(1, reasons=("out of window", "policy: no-flags"))
+    assert "policy" not in quick("inbox", "list").out
+    found(2, reasons=("policy: a person decides",))
+    assert "policy" in quick("inbox", "list").out
 
 
 def test_a_candidate_is_shown_with_old_against_new_and_with_its_decisions(quick: Run, found: Found) -> None:
@@ -145,7 +183,7 @@ def test_several_are_accepted_by_name_and_the_next_step_is_named(quick: Run, fou
     found(1)
     found(2)
     done = quick("inbox", "accept", "C-1", "c-2", "1")
-    assert (done.code, "Accepted: C-1, C-2 (2 candidates).\nNext: fhirbridge pull" in done.out) == (0, True)
+    assert (done.code, "Accepted: C-1, C-2 (2 candidates).\nNext: fhirbridge push" in done.out) == (0, True)
     assert [stands(kept, key) for key in (1, 2)] == ["accepted", "accepted"]
     known = kept.candidates.get(1)
     assert known is not None
@@ -205,6 +243,17 @@ def test_what_cannot_be_recorded_is_not_accepted(quick: Run, found: Found, kept:
     assert "Write a point for the fraction" in done.err
     assert "Give the value in [IU]/mL" in done.err
     assert [stands(kept, key) for key in (1, 2, 3)] == ["waiting"] * 3
+
+
+def test_a_candidate_without_a_proposed_value_is_not_accepted_but_overridden(
+    quick: Run, found: Found, kept: Store
+) -> None:
+    found(1, value=None, unit=None)
+    done = quick("inbox", "accept", "C-1")
+    assert done.code == 1
+    assert "C-1 has no value to be recorded" in done.err
+    assert "`override` it: --value" in done.err
+    assert stands(kept, 1) == "waiting"
 
 
 def test_an_override_is_held_to_the_rules_of_the_study(quick: Run, found: Found, kept: Store) -> None:

@@ -23,6 +23,11 @@ def actions(store: Store, key: int) -> list[tuple[str, str]]:
     return [(decision.action, decision.by) for decision in found[2]]
 
 
+def moved(store: Store) -> dict[str, list[str]]:
+    held = store.candidates.outlines(STUDY, ["p1", "p2"])
+    return {subject: [one.reference for one in some if one.moved] for subject, some in held.items()}
+
+
 def test_a_result_is_new_once_then_unchanged_until_its_source_changes_it(store: Store) -> None:
     first, second = item("Observation/1"), item("Observation/1", "2", "43")
     assert arrive(store, first, item("Observation/2")) == ["new", "new"]
@@ -42,13 +47,9 @@ def test_a_source_that_takes_its_correction_back_is_believed(store: Store) -> No
 def test_a_result_that_moves_to_another_subject_and_back_is_noticed_by_both(store: Store) -> None:
     assert arrive(store, item("Observation/1"), subject="p1") == ["new"]
     assert arrive(store, item("Observation/1"), subject="p2") == ["new"]
-    assert store.candidates.moved(STUDY, "p1") == {(FEED, "Observation/1")}
-    assert store.candidates.moved(STUDY, "p2") == set()
+    assert moved(store) == {"p1": ["Observation/1"], "p2": []}
     assert arrive(store, item("Observation/1"), subject="p1") == ["changed"]
-    assert (store.candidates.moved(STUDY, "p1"), store.candidates.moved(STUDY, "p2")) == (
-        set(),
-        {(FEED, "Observation/1")},
-    )
+    assert moved(store) == {"p1": [], "p2": ["Observation/1"]}
 
 
 def test_studies_do_not_see_each_others_results(store: Store) -> None:
@@ -335,3 +336,64 @@ def test_unrecorded_candidates_come_page_by_page_while_each_is_recorded(store: S
 def test_a_decision_on_a_candidate_that_is_not_there_says_where_the_names_are(store: Store) -> None:
     with pytest.raises(InputError, match=r"no candidate C-7\. `fhirbridge inbox list`"):
         store.candidates.decide(7, "accept", by="kim", reason="", seen=1)
+
+
+def test_results_of_many_subjects_arrive_in_one_go_each_after_the_other(store: Store) -> None:
+    arrive(store, item("Observation/1"), subject="p1")
+    given = {"p2": [item("Observation/1"), item("Observation/2")], "p1": [item("Observation/1")], "p3": []}
+    said = store.candidates.arrive_all(STUDY, FEED, given, "run-2")
+    assert said == {"p2": ["new", "new"], "p1": ["changed"], "p3": []}
+    assert store.candidates.arrive_all(STUDY, FEED, {"p2": [item("Observation/2")]}, "run-3") == {"p2": ["unchanged"]}
+    assert moved(store) == {"p1": [], "p2": ["Observation/1"]}
+    assert [(ref, kept) for _, _, ref, kept in store.candidates.came(STUDY, ["p1", "p2"], "run-2")["p1"]] == [
+        ("Observation/1", "changed")
+    ]
+
+
+def test_the_last_versions_of_some_results_come_with_their_parts(store: Store) -> None:
+    parts = (item("Observation/1#a"), item("Observation/1#b"), item("Observation/10"), item("Observation/2"))
+    arrive(store, *parts)
+    arrive(store, item("Observation/1#b", "2", "43"))
+    arrive(store, item("Observation/1"), subject="p2")
+    wanted = {"p1": {"Observation/1", "Observation/3"}, "p2": None, "p3": None}
+    found = store.candidates.latest(STUDY, FEED, wanted)
+    assert {subject: [(one.reference, one.version) for one in some] for subject, some in found.items()} == {
+        "p1": [("Observation/1#a", "1"), ("Observation/1#b", "2")],
+        "p2": [("Observation/1", "1")],
+        "p3": [],
+    }
+    assert store.candidates.latest(STUDY, "another feed", {"p1": None}) == {"p1": []}
+
+
+def test_results_are_found_by_how_a_version_of_theirs_ended(store: Store) -> None:
+    arrive(store, item("Observation/1", "1 (by_its report)"), item("Observation/2", "1 (by-its report)"))
+    arrive(store, item("Observation/1", "2", "43"))
+    assert store.candidates.versioned(STUDY, FEED, " (by_its report)") == {"p1": {"Observation/1"}}
+
+
+def test_an_outline_says_how_a_result_stands(store: Store) -> None:
+    seen = waiting(store)
+    arrive(store, item("Observation/1", "2", "43"), item("Observation/2"))
+    first, second = store.candidates.outlines(STUDY, ["p1", "p2"])["p1"]
+    assert (first.candidate, first.judged, first.analyte, first.reasons) == (
+        seen.key, seen.arrival, "ALT", ("out of window",),
+    )  # fmt: skip
+    assert first.arrival > seen.arrival
+    assert (second.candidate, second.judged, second.analyte) == (None, None, "")
+    assert store.candidates.known([second]) == store.candidates.of_subject(STUDY, "p1")[1:]
+
+
+def test_an_outline_remembers_that_a_person_gave_it_another_analyte(store: Store) -> None:
+    for number, value in (("1", b'{"analyte":"AST"}'), ("2", b'{"value":"7"}')):
+        seen = waiting(store, f"Observation/{number}")
+        store.candidates.decide(seen.key, "override", by="kim", reason="typed", value=value, seen=seen.arrival)
+    assert [one.overridden for one in store.candidates.outlines(STUDY, ["p1"])["p1"]] == [True, False]
+
+
+def test_a_decision_made_in_between_stops_one_judgement_of_many(store: Store) -> None:
+    seen = {subject: waiting(store, f"Observation/{subject}", subject=subject) for subject in ("p1", "p2")}
+    late = {subject: say(store, "unmapped", subject=subject) for subject in seen}
+    accept(store, seen["p1"].key, seen["p1"].arrival)
+    assert store.candidates.judge_all(STUDY, late, "run-2") == {"p1": late["p1"]}
+    states = {subject: one(store, f"Observation/{subject}", subject=subject).state for subject in seen}
+    assert states == {"p1": "accepted", "p2": "unmapped"}

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from fhirbridge.protocol.slots import FollowUp
 from fhirbridge.protocol.windows import Candidate as Dated
-from fhirbridge.protocol.windows import place
+from fhirbridge.protocol.windows import placements
 from fhirbridge.store.judgements import Judgement
 from fhirbridge.sync.pull import duplicates, proposal, reopening
 from fhirbridge.sync.pull.cases import Case, Context, Held, Picture, alone
@@ -81,9 +81,9 @@ def _place(cases: Sequence[Case], follow_up: FollowUp, context: Context) -> None
         dated = [Dated(key=key, item=case.item, when=case.held.incoming.collected) for key, case in by_key.items()]
         if not dated:
             continue
-        placements = place(context.study.schedule, follow_up, dated, context.today).placements
-        windows = Counter((one.visit, one.item) for one in placements if one.inside)
-        for one in placements:
+        placed = placements(context.study.schedule, follow_up, dated, context.today)
+        windows = Counter((one.visit, one.item) for one in placed if one.inside)
+        for one in placed:
             case = by_key[one.key]
             if competing:
                 case.placement, case.rivals = one, windows[one.visit, one.item] - 1 if one.inside else 0

@@ -201,8 +201,9 @@ class Linking:
     def _claim(self, found: dict[str, Person | Unlinked], server: str) -> None:
         """Stop those whose Patients are another subject's as well; ``found`` is changed."""
         claims: dict[str, set[str]] = {}
-        for other in self.subjects():
-            if other.subject not in found and other.state == "linked":
+        links = [link for link in self._store.links.all(self._study.id) if link.subject not in found]
+        for other in linked_subjects.subjects(self._seal, self._study.id, links):
+            if other.state == "linked":
                 for id in other.found.get(server, ()):
                     claims.setdefault(id, set()).add(other.subject)
         for subject, person in found.items():

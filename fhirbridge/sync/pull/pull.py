@@ -20,7 +20,7 @@ from fhirbridge.protocol.slots import FollowUp
 from fhirbridge.store import Store
 from fhirbridge.sync.notes import Note, silent
 from fhirbridge.sync.pull.asking import Answer, Marks, Plan
-from fhirbridge.sync.pull.assessing import Assessing
+from fhirbridge.sync.pull.assessing import Assessing, Due
 from fhirbridge.sync.pull.cases import Context
 from fhirbridge.sync.pull.funnel import KEPT
 from fhirbridge.sync.pull.linked import Linked
@@ -29,7 +29,10 @@ from fhirbridge.sync.pull.pull_report import PullReport
 from fhirbridge.sync.pull.recognising import LaboratoryNames
 from fhirbridge.sync.pull.recording import RecordingReport
 from fhirbridge.sync.pull.spool import Spooled
-from fhirbridge.sync.pull.taking import Taking
+from fhirbridge.sync.pull.taking import Taken, Taking, Told
+
+TAKEN_AT_ONCE = 50
+"""Subjects whose answers are kept in one transaction: a crash costs no more than these, and they are asked again."""
 
 Progress = Callable[[int, int], None]
 
@@ -86,20 +89,25 @@ class _Pull:
         feed = pulling.server.hospital.base_url if pulling.server else None
         self._relinked: dict[str, str | None] = {}
         self._touched: set[str] = set()
+        self._whole: set[str] = set()
+        """Those of whom all results are judged, not only what changed and what that can move."""
+        self._linked: list[str] = []
         self.report = PullReport(run=pulling.run, study=self._study, feed=feed, full=pulling.full)
 
     def whole(self) -> PullReport:
         """Ask, take, judge, record and account."""
         began, report, parts = time.monotonic(), self.report, self._with
-        linked = [one for one in parts.linking.subjects() if parts.only is None or one.subject in parts.only]
-        self._relinked = {one.subject: one.relinked for one in linked}
+        everybody = parts.linking.subjects()
+        linked = [one for one in everybody if parts.only is None or one.subject in parts.only]
+        self._linked = [one.subject for one in (everybody if parts.judge_all else linked)]
+        self._relinked = {one.subject: one.relinked for one in everybody}
         if parts.server is not None:
             before = parts.server.hospital.traffic.report()
             self._ask_all(parts.server, linked)
             report.traffic = parts.server.hospital.traffic.report().since(before)
         if parts.spool is not None and not parts.stop.is_set():
             self._spooled(parts.spool())
-        self._judge(linked)
+        self._judge()
         report.recording = parts.record()
         report.inbox = parts.store.candidates.counts(self._study)
         report.interrupted = parts.stop.is_set()
@@ -114,17 +122,25 @@ class _Pull:
         found = {one.linked.subject: one for one in resolved if one.stopped is None}
         self.report.asked = len(found)
         self._relinked |= {one.linked.subject: one.relinked for one in resolved}
-        self._touched |= {one.linked.subject for one in resolved if one.relinked != one.linked.relinked}
+        self._whole |= {one.linked.subject for one in resolved if one.relinked != one.linked.relinked}
         whose = {patient: subject for subject, one in found.items() for patient in one.patients}
         answers: dict[str, list[Answer]] = {subject: [] for subject in found}
-        done = 0
-        for answer in server.ask(list(whose), self._marks(server, found)):
-            subject = whose[answer.patient]
-            answers[subject].append(answer)
-            if len(answers[subject]) == len(server.plan.questions) * len(found[subject].patients):
-                self._take(server, found[subject], answers.pop(subject))
-                done += 1
-                self._with.progress(done, len(found))
+        taking, waiting = self._taking(server), list[Told]()
+        try:
+            for answer in server.ask(list(whose), self._marks(server, found)):
+                subject = whose[answer.patient]
+                answers[subject].append(answer)
+                if len(answers[subject]) < len(server.plan.questions) * len(found[subject].patients):
+                    continue
+                waiting.append(Told(subject=subject, patients=found[subject].patients, answers=answers.pop(subject)))
+                if len(waiting) == TAKEN_AT_ONCE:
+                    self._take(server, taking, waiting)
+                    waiting = []
+                self._with.progress(len(found) - len(answers), len(found))
+        except HospitalError:
+            self._take(server, taking, waiting)  # what was answered whole until then is kept
+            raise
+        self._take(server, taking, waiting)
 
     def _marks(self, server: Server, found: Mapping[str, Resolved]) -> Marks:
         """Return the marks of Patients who were the same persons at the last pull; the others are asked for anew."""
@@ -140,39 +156,47 @@ class _Pull:
             if patient in one.linked.found.get(server.hospital.server_id, ())
         }
 
-    def _take(self, server: Server, resolved: Resolved, answers: Sequence[Answer]) -> None:
-        """Keep what was answered of one subject; its marks move only once that is done."""
-        parts, subject, funnel = self._with, resolved.linked.subject, self.report.funnel
-        taking = Taking(
-            store=parts.store, study=parts.context.study, laboratories=parts.context.laboratories, names=parts.names,
+    def _taking(self, server: Server) -> Taking:
+        parts, context = self._with, self._with.context
+        return Taking(
+            store=parts.store, study=context.study, laboratories=context.laboratories, names=parts.names,
             hospital=server.hospital, run=parts.run,
         )  # fmt: skip
-        try:
-            taken = taking.take(subject, resolved.patients, answers)
-        except HospitalError as error:  # what was looked up beside the answers
-            parts.note("question_failed", type="Observation", status=error.status, error=error)
-            self.report.unanswered["Observation by id", str(error)] += 1
-            return
-        strangers = sum(answer.strangers for answer in answers)
-        funnel.found(subject, taken.found + strangers)
-        novelties = Counter(novelty for _, novelty in taken.kept)
-        self._count(subject, taken.aside + Counter({"other patient": strangers}) + novelties)
-        if novelties["new"] or novelties["changed"]:
-            self._touched.add(subject)
-        self._advance(server, subject, answers)
 
-    def _advance(self, server: Server, subject: str, answers: Sequence[Answer]) -> None:
+    def _take(self, server: Server, taking: Taking, told: Sequence[Told]) -> None:
+        """Keep what was answered of some subjects; their marks move only once that is done."""
+        taken = taking.take(told)
         marks: dict[tuple[str, str], dt.datetime] = {}
-        for question in {answer.question.key for answer in answers}:
-            asked = [answer for answer in answers if answer.question.key == question]
+        for one in told:
+            found = taken[one.subject]
+            if isinstance(found, HospitalError):  # what was looked up beside the answers
+                self._with.note("question_failed", type="Observation", status=found.status, error=found)
+                self.report.unanswered["Observation by id", str(found)] += 1
+            else:
+                self._count_taken(one, found)
+                marks |= self._marks_of(one)
+        if marks:
+            self._with.store.pulls.advance(self._study, server.hospital.base_url, marks, self._with.run)
+
+    def _count_taken(self, told: Told, taken: Taken) -> None:
+        strangers = sum(answer.strangers for answer in told.answers)
+        self.report.funnel.found(told.subject, taken.found + strangers)
+        novelties = Counter(novelty for _, novelty in taken.kept)
+        self._count(told.subject, taken.aside + Counter({"other patient": strangers}) + novelties)
+        if novelties["new"] or novelties["changed"]:
+            self._touched.add(told.subject)
+
+    def _marks_of(self, told: Told) -> dict[tuple[str, str], dt.datetime]:
+        """Return how far each question about a subject has come that was answered whole."""
+        marks: dict[tuple[str, str], dt.datetime] = {}
+        for question in {answer.question.key for answer in told.answers}:
+            asked = [answer for answer in told.answers if answer.question.key == question]
             failed = next((answer.error for answer in asked if answer.error is not None), None)
             if failed is not None:
                 self.report.unanswered[asked[0].question.kind, str(failed)] += 1
                 continue
-            times = [answer.at for answer in asked if answer.at is not None]
-            marks[subject, question] = min(times)
-        if marks:
-            self._with.store.pulls.advance(self._study, server.hospital.base_url, marks, self._with.run)
+            marks[told.subject, question] = min(answer.at for answer in asked if answer.at is not None)
+        return marks
 
     def _spooled(self, spooled: Spooled) -> None:
         """Count what messages brought. What is new of it is counted when it is judged."""
@@ -193,14 +217,17 @@ class _Pull:
                 for _ in range(number):
                     self.report.funnel.fate(subject, fate)
 
-    def _judge(self, linked: Sequence[Linked]) -> None:
+    def _judge(self) -> None:
         parts, door = self._with, self._with.store.candidates
         if parts.judge_all or parts.full:
-            self._touched |= {one.subject for one in linked}
-        self._touched |= door.to_judge(self._study, parts.run, parts.since_decisions)
+            self._whole |= set(self._linked)
+        self._whole |= door.to_judge(self._study, parts.run, parts.since_decisions)
         assessing = Assessing(
             store=parts.store, context=parts.context, follow_up=parts.follow_up, server=self.report.feed, run=parts.run
         )
-        for subject in sorted(self._touched):
-            assessing.assess(subject, self._relinked.get(subject), self.report.funnel)
-            self.report.judged += 1
+        due = [
+            Due(subject=subject, relinked=self._relinked.get(subject), whole=subject in self._whole)
+            for subject in sorted(self._touched | self._whole)
+        ]
+        assessing.assess(due, self.report.funnel)
+        self.report.judged += len(due)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from fhirbridge.errors import Resource
+from fhirbridge.errors import HospitalError, Resource
 from fhirbridge.hospital import Hospital
 from fhirbridge.store import Store
 from fhirbridge.store.arrivals import Item, Novelty
@@ -15,7 +15,7 @@ from fhirbridge.study import Study
 from fhirbridge.sync.pull import incoming as incomings
 from fhirbridge.sync.pull.asking import Answer, about
 from fhirbridge.sync.pull.incoming import Incoming, SetAside, Why
-from fhirbridge.sync.pull.meaning import collects
+from fhirbridge.sync.pull.meaning import collects, without_strange_words
 from fhirbridge.sync.pull.observations import Source, incoming
 from fhirbridge.sync.pull.recognising import LaboratoryNames
 from fhirbridge.sync.pull.reports import ReportStates
@@ -39,8 +39,17 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """All that a server answered of one subject, who is these Patients there."""
+
+    subject: str
+    patients: Collection[str] = field(repr=False)
+    answers: Sequence[Answer]
+
+
+@dataclass(slots=True, kw_only=True)
 class Taking:
-    """What is needed to take answers of one server for one study."""
+    """What is needed to take answers of one server for one study, in one run."""
 
     store: Store
     study: Study
@@ -48,16 +57,34 @@ class Taking:
     names: LaboratoryNames
     hospital: Hospital
     run: str
+    _by_report: Mapping[str, Collection[str]] | None = None
+    """By subject, the results that a report ever took back."""
 
-    def take(self, subject: str, patients: Collection[str], answers: Sequence[Answer]) -> Taken:
-        """Keep what these answers tell of a subject, and say what became of each result.
+    def take(self, told: Sequence[Told]) -> dict[str, Taken | HospitalError]:
+        """Keep what answers tell of subjects, all or none, and say what became of each result of each subject.
 
-        ``patients`` are the subject's at this server. Where everything was asked for and answered, what is known and
-        was not among it is looked for by its id, and noted as gone. Raises HospitalError and StoreError.
+        Where everything was asked for and answered, what is known and was not among it is looked for by its id, and
+        noted as gone. Of a subject of whom that failed nothing is kept, and the error is returned. Raises StoreError.
         """
+        known = self._known(told)
+        taken: dict[str, Taken | HospitalError] = {}
+        kept: dict[str, list[Incoming]] = {}
+        for one in told:
+            try:
+                taken[one.subject], kept[one.subject] = self._read(one, known.get(one.subject, {}))
+            except HospitalError as error:
+                taken[one.subject] = error
+        for subject, arrived in self._arrive({subject: some for subject, some in kept.items() if some}).items():
+            read = taken[subject]
+            assert isinstance(read, Taken)  # what failed is not among what was kept
+            read.kept = arrived
+        return taken
+
+    def _read(self, told: Told, known: dict[str, Incoming]) -> tuple[Taken, list[Incoming]]:
+        """Read what was answered of a subject: what became of each result, and what is to be kept."""
+        answers, patients = told.answers, told.patients
         found = _by_id(answers, "Observation")
         reports = ReportStates.of(_by_id(answers, "DiagnosticReport").values(), self.feed)
-        known = self._known(subject)
         taken = Taken()
         kept: dict[str, Incoming] = {}
         found |= self._looked_up(self._touched(known, found, reports, answers))
@@ -71,35 +98,55 @@ class Taking:
                 elif result.reference not in known and not collects(result, self.laboratories):
                     taken.aside["not collected"] += 1
                 else:
-                    kept[result.reference] = _marked(result, reports)
+                    kept[result.reference] = _marked(without_strange_words(result, self.laboratories), reports)
         # A component that is left out now, or a result that is another patient's now, was there before.
         absent += [one for one in known.values() if _id(one) in found and one.reference not in kept]
         absent = [one for one in absent if not one.version.startswith(GONE)]
         taken.found += len(absent)
-        taken.kept = self._arrive(subject, [*kept.values(), *map(_gone, absent)])
-        return taken
+        return taken, [*kept.values(), *map(_gone, absent)]
 
     @property
     def feed(self) -> str:
         """The server as feed."""
         return self.hospital.base_url
 
-    def _arrive(self, subject: str, kept: Sequence[Incoming]) -> list[tuple[str, Novelty]]:
-        items: list[Item] = []
-        for one in kept:
-            body = incomings.as_bytes(one)
-            items.append((one.reference, one.version, hashlib.sha256(body).digest(), body))
-        novelties = self.store.candidates.arrive(self.study.id, subject, self.feed, items, self.run)
-        return [(one.reference, novelty) for one, novelty in zip(kept, novelties, strict=True)]
+    def _arrive(self, kept: Mapping[str, Sequence[Incoming]]) -> dict[str, list[tuple[str, Novelty]]]:
+        if not kept:
+            return {}
+        items: dict[str, list[Item]] = {subject: [] for subject in kept}
+        for subject, some in kept.items():
+            for one in some:
+                body = incomings.as_bytes(one)
+                items[subject].append((one.reference, one.version, hashlib.sha256(body).digest(), body))
+        novelties = self.store.candidates.arrive_all(self.study.id, self.feed, items, self.run)
+        return {
+            subject: [(one.reference, novelty) for one, novelty in zip(some, novelties[subject], strict=True)]
+            for subject, some in kept.items()
+        }
 
-    def _known(self, subject: str) -> dict[str, Incoming]:
-        """Return the newest version of each result that this server ever sent of the subject."""
-        held = self.store.candidates.of_subject(self.study.id, subject)
-        mine = (incomings.read_back(last.body) for _, last, _ in held if last.feed == self.feed)
-        return {one.reference: one for one in mine}
+    def _known(self, told: Sequence[Told]) -> dict[str, dict[str, Incoming]]:
+        """Return by subject the newest version of each result of this server that its answers have to do with.
+
+        That is every one it ever sent, where everything was asked for.
+        """
+        if self._by_report is None:
+            self._by_report = self.store.candidates.versioned(self.study.id, self.feed, BY_REPORT)
+        wanted: dict[str, Collection[str] | None] = {}
+        for one in told:
+            chosen = None if _whole(one.answers) else _named(one.answers, self.feed)
+            wanted[one.subject] = None if chosen is None else {*chosen, *self._taken_back(one.subject)}
+        asked = {subject: chosen for subject, chosen in wanted.items() if chosen is None or chosen}
+        latest = self.store.candidates.latest(self.study.id, self.feed, asked) if asked else {}
+        return {
+            subject: {one.reference: incomings.read_back(one.body) for one in arrivals}
+            for subject, arrivals in latest.items()
+        }
+
+    def _taken_back(self, subject: str) -> set[str]:
+        return {one.partition("#")[0] for one in (self._by_report or {}).get(subject, ())}
 
     def _source(self, found: Collection[str]) -> Source:
-        ours = self.store.our_names(self.hospital.server_id, "Observation", list(found))
+        ours = self.store.our_names(self.hospital.server_id, "Observation", list(found)) if found else {}
         return Source(feed=self.feed, study=self.study, laboratories=self.names, ours=ours.__contains__)
 
     def _touched(
@@ -111,7 +158,8 @@ class Taking:
         touched = set()
         for one in known.values():
             withdrawn = reports.states.get(_id(one), "final") not in ("final", "preliminary")
-            if withdrawn != one.version.endswith(BY_REPORT) and one.status != "entered-in-error":
+            by_report = one.version.endswith(BY_REPORT)
+            if withdrawn != by_report and (by_report or one.status != "entered-in-error"):
                 touched.add(_id(one))
         return touched.difference(found)
 
@@ -119,8 +167,7 @@ class Taking:
         self, known: dict[str, Incoming], found: Collection[str], answers: Sequence[Answer], patients: Collection[str]
     ) -> list[Incoming]:
         """Return known results that a whole answer lacks, and that are not the patient's under their ids either."""
-        asked = [answer for answer in answers if answer.question.kind == "Observation"]
-        if not asked or not all(answer.complete and answer.since is None for answer in asked):
+        if not _whole(answers):
             return []
         lacking = [one for one in known.values() if _id(one) not in found and not one.version.startswith(GONE)]
         there = self._looked_up({_id(one) for one in lacking})
@@ -129,6 +176,18 @@ class Taking:
 
     def _looked_up(self, ids: Collection[str]) -> dict[str, Resource]:
         return {one["id"]: one for one in self.hospital.lookup("Observation", sorted(ids))} if ids else {}
+
+
+def _whole(answers: Iterable[Answer]) -> bool:
+    """Say whether everything was asked for, and answered."""
+    asked = [answer for answer in answers if answer.question.kind == "Observation"]
+    return bool(asked) and all(answer.complete and answer.since is None for answer in asked)
+
+
+def _named(answers: Sequence[Answer], feed: str) -> set[str]:
+    """Return the references of the results that answers hold, or that their reports hold."""
+    reports = ReportStates.of(_by_id(answers, "DiagnosticReport").values(), feed)
+    return {f"Observation/{id}" for id in (*_by_id(answers, "Observation"), *reports.states)}
 
 
 def _by_id(answers: Iterable[Answer], kind: str) -> dict[str, Resource]:

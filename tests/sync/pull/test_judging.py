@@ -379,3 +379,43 @@ def test_beside_a_result_that_a_policy_accepts_the_others_of_its_visit_are_told_
     inbox = judged([dna("1"), dna("2", "999", collected="2026-04-02")], {"HBV-DNA": ("in-window",)})
     assert (inbox.state("1"), inbox.state("2")) == ("accepted", "waiting")
     assert "visit filled" in inbox.reasons("2")
+
+
+def test_a_result_that_does_not_compete_for_its_visit_is_not_shown_as_picked() -> None:
+    inbox = judged([dna("1"), dna("2"), dna("3", "9", collected="2026-06-22", status="preliminary")])
+    assert [inbox.state(name) for name in "123"] == ["accepted", "duplicate", "pending"]
+    shown = [proposal.read_back(inbox.judged[f"Observation/{name}"].proposal).details for name in "123"]
+    assert [details.get("picked") for details in shown] == [True, False, False]
+
+
+def test_what_a_person_rejected_leaves_its_visit_to_the_others() -> None:
+    inbox = judged([dna("1", "1234"), dna("2", "5678", collected="2026-03-31")])
+    assert "several candidates" in inbox.reasons("1")
+    inbox.decide("2", "reject")
+    inbox.judge()
+    assert inbox.state("2") == "rejected"
+    assert "several candidates" not in inbox.reasons("1")
+    assert "not picked" not in inbox.reasons("1")
+
+
+def test_an_accepted_result_whose_source_has_changed_holds_no_place_against_an_equal_one() -> None:
+    """Accepted goes before not accepted among equals, but only as long as the source says what was accepted."""
+    inbox = judged([dna("2", "1234")], accept={"HBV-DNA": ()})
+    inbox.decide("2", "accept")
+    states = inbox.run(dna("2", "1300", version="2", status="corrected"), dna("1", "1300"))
+    assert states == {"Observation/1": "waiting", "Observation/2": "reopened"}
+    assert "same as" not in " ".join(inbox.reasons("1"))
+
+
+def test_what_a_person_accepted_for_a_visit_keeps_even_the_laxest_policy_from_accepting_another_for_it() -> None:
+    inbox = judged([dna("1", "5678", collected="2026-03-31")], accept={"HBV-DNA": ()})
+    inbox.decide("1", "accept")
+    inbox.context = context({"HBV-DNA": ("mapped",)})
+    assert inbox.run(dna("2", "1234")) == {"Observation/1": "accepted", "Observation/2": "waiting"}
+    assert "policy: visit free" in inbox.reasons("2")
+
+
+def test_an_accepted_result_that_its_laboratory_takes_back_to_preliminary_is_reopened() -> None:
+    inbox = judged([dna("1")], accept={"HBV-DNA": ()})
+    inbox.decide("1", "accept")
+    assert inbox.run(dna("1", version="2", status="preliminary")) == {"Observation/1": "reopened"}

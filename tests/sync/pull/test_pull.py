@@ -19,8 +19,10 @@ from fhirbridge.protocol.slots import FollowUp
 from fhirbridge.store import Store
 from fhirbridge.sync.pull.asking import ask
 from fhirbridge.sync.pull.cases import Context
+from fhirbridge.sync.pull.incoming import read_back
 from fhirbridge.sync.pull.pull import Pulling, Server, pull
 from fhirbridge.sync.pull.pull_report import PullReport
+from fhirbridge.sync.pull.reading import WITHHELD
 from fhirbridge.sync.pull.recognising import LaboratoryNames
 from fhirbridge.sync.pull.recording import RecordingReport
 from fhirbridge.terminology.analytes import with_laboratories
@@ -283,3 +285,13 @@ def test_only_the_subjects_named_are_asked_about(trial_at: Trial) -> None:
     report = trial_at.pull(only=[trial_at.ward.id("SUBJ-3")])
     assert (report.linked, report.asked) == (1, 1)
     assert {asked["patient"] for asked in trial_at.breakable.asked if "patient" in asked} == {"h3"}
+
+
+def test_what_is_no_result_of_an_unknown_code_is_withheld(trial_at: Trial) -> None:
+    trial_at.breakable.put(result("n", "h1", code="74235-5", effectiveDateTime="2026-03-30", valueString="Smith, Jane"))
+    trial_at.breakable.put(result("p", "h1", code="74235-6", effectiveDateTime="2026-03-30", valueString="positive"))
+    assert trial_at.fates(trial_at.pull()) == {"new": 2}
+    known = trial_at.ward.store.candidates.of_subject(trial_at.ward.study.id, trial_at.ward.id("SUBJ-1"))
+    values = {arrival.reference: read_back(arrival.body).value for _, arrival, _ in known}
+    assert values == {"Observation/n": WITHHELD, "Observation/p": {"valueString": "positive"}}
+    assert trial_at.fates(trial_at.pull(full=True)) == {"unchanged": 2}

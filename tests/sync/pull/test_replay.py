@@ -19,7 +19,7 @@ from fhirbridge.errors import InputError
 from fhirbridge.protocol.slots import FollowUp
 from fhirbridge.store import Store
 from fhirbridge.store.pulls import Pulled
-from fhirbridge.sync.pull.assessing import Assessing
+from fhirbridge.sync.pull.assessing import Assessing, Due
 from fhirbridge.sync.pull.cases import Context
 from fhirbridge.sync.pull.coverage import followed
 from fhirbridge.sync.pull.freezing import freeze
@@ -57,7 +57,7 @@ class Hospital:
         self.store.candidates.arrive(STUDY.id, PATIENT, FEED, items, run)
         funnel = Funnel()
         Assessing(store=self.store, context=context, follow_up=self.follow_up, server=FEED, run=run).assess(
-            PATIENT, None, funnel
+            [Due(subject=PATIENT)], funnel
         )
         self.store.pulls.save_funnel(run, fhirjson.dumps(funnel.as_dict()))
         self.store.finish_run(run, "done", {})

@@ -32,9 +32,9 @@ def coverage(
 ) -> None:
     """Show what the schedule expects: filled, waiting in the inbox, late, missed, due; entered and pulled alike.
 
-    Where people entered a value and one was pulled too, the two are compared:
+    Where people entered a value and one was pulled too, the two are compared.
 
-        fhirbridge coverage --plot coverage.svg
+    Example: fhirbridge coverage --plot coverage.svg
     """
     with working(context, as_json) as place:
         if plot is not None and plot.suffix.lower() != ".svg":
@@ -78,7 +78,7 @@ def _show(place: Workplace, found: Coverage, subject: str | None) -> None:
 
 def _table(found: Coverage, name: Literal["analyte", "visit"], title: str) -> None:
     rows = [_row(value, found.counts(name, value)) for value in found.names(name)]
-    console.table(title, name, *STATES, "filled %", rows=rows, total=_row("all", found.counts(name)))
+    console.table(title, name, *STATES, "%", rows=rows, total=_row("all", found.counts(name)))
 
 
 def _row(value: str, counts: Counter[State]) -> tuple[Any, ...]:

@@ -65,7 +65,7 @@ def chosen(
 ) -> list[Choice]:
     """Return the candidates named, or with ``every`` all in these states, each once."""
     if bool(texts) == every:
-        choose = "name candidates like C-1234" + (", or give --all" if states else "")
+        choose = "name candidates like C-1234" + (", or give --all, not both" if states else "")
         raise InputError(f"{choose}. `fhirbridge inbox list` names them.")
     if texts:
         if analyte or subject:
@@ -98,8 +98,11 @@ def pages(
 
 
 def subject_of(place: Workplace, text: str) -> str:
-    """Return the id of the Patient whom a subject's number, or ``Patient/ID``, means."""
-    return text.removeprefix("Patient/") if text.startswith("Patient/") else place.identity.id("Patient", text)
+    """Return the id of the Patient whom a subject's number, or ``Patient/ID``, means. Raises InputError for nobody."""
+    patient = text.removeprefix("Patient/") if text.startswith("Patient/") else place.identity.id("Patient", text)
+    if not any(one.study == place.study.id for one in place.store.read_many("Patient", [patient])):
+        raise InputError("the study has no such subject. Give its number in the study, or Patient/ID as `show` has it.")
+    return patient
 
 
 def states_of(texts: Sequence[str] | None, otherwise: Sequence[State]) -> tuple[State, ...]:

@@ -19,13 +19,18 @@ def listed(found: Sequence[Candidate], zone: dt.tzinfo, now: dt.datetime) -> Non
     rows = []
     for one in found:
         said = telling.candidate(one)["proposal"] or {}
-        why = "; ".join(one.reasons) or one.state
+        why = "\n".join(_foremost(one.reasons)) or one.state
         why = why if one.state == "waiting" else f"{one.state}: {why}" if why != one.state else one.state
         rows.append(
             (one.name, one.analyte or None, placed(one), said.get("reported"), proposed(said), why,
              console.moment(one.changed, zone, now))
         )  # fmt: skip
     console.table("Inbox", "name", "analyte", "visit", "reported", "proposed", "why", "since", rows=rows)
+
+
+def _foremost(reasons: Sequence[str]) -> Sequence[str]:
+    """Return the reasons that say what is amiss; what the policy makes of them only where there is nothing else."""
+    return [one for one in reasons if not one.startswith("policy: ")] or reasons
 
 
 def placed(one: Candidate) -> str | None:

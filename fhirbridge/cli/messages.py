@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,7 +83,11 @@ def list_messages(
         if as_json:
             console.emit({"messages": [_brief(one) for one in found]})
         elif found:
-            rows = [(one.key, one.received, one.source, one.state, _why(one), _held(one)) for one in found]
+            zone, now = place.study.schedule.zone, dt.datetime.now(dt.UTC)
+            rows = [
+                (one.key, console.moment(one.received, zone, now), one.source, one.state, _why(one), _held(one))
+                for one in found
+            ]
             console.table("Messages", "number", "received", "from", "state", "why", "content", rows=rows)
             console.say(f"Next: fhirbridge messages show {found[0].key}")
         else:

@@ -211,6 +211,8 @@ def show_pull(report: PullReport) -> None:
         fates = ", ".join(f"{number:,} {fate}" for fate, number in report.recording.fates.items() if number)
         console.say(f"Into the study's data: {fates}.")
         console.findings(report.recording.findings)
+    if report.feed is None:
+        console.remark("no hospital is set, so nobody was asked and only messages were read: `hospital`, or --hospital")
     for one in report.refused[:SHOWN]:
         console.remark(str(one))
     if len(report.refused) > SHOWN:
@@ -219,12 +221,18 @@ def show_pull(report: PullReport) -> None:
         console.remark(f"not answered, {question} of {console.many(subjects, 'subject')}: {message}")
     if report.spool is not None and report.spool.messages["faulty"]:
         console.remark(f"{console.many(report.spool.messages['faulty'], 'message')} at fault: fhirbridge messages list")
+    if report.spool is not None and (nobodys := report.spool.messages["no subject"]):
+        many = console.many(nobodys, "message")
+        console.remark(f"{many} of nobody in the study. If that cannot be, look at the setting linking_authorities.")
     for imbalance in report.funnel.imbalances():
         console.remark(f"the counts do not balance: {imbalance}")
     if report.interrupted:
         console.remark("interrupted: run the same command again to go on")
-    elif report.waiting:
+        return
+    if report.waiting:
         console.say("Next: fhirbridge inbox list")
+    if counts["states"]["unmapped"]:
+        console.say("Codes or units that no laboratory's file names: fhirbridge laboratories worklist")
 
 
 @contextmanager

@@ -40,10 +40,11 @@ def replay(
 
 def _show(found: Replay) -> None:
     rows = [(end, found.ends[end]) for end in (*ENDS, "not judged") if found.ends[end]]
-    console.table(
-        f"Pull {found.run} of {found.started}, judged again", "ends as", "results",
-        rows=rows, total=console.sums("all", rows),
-    )  # fmt: skip
+    title = f"Pull {found.run} of {found.started}, judged again"
+    if rows:
+        console.table(title, "ends as", "results", rows=rows, total=console.sums("all", rows))
+    else:
+        console.say(f"{title}: it brought nothing new.")
     if not found.differences:
         console.say(f"The same comes out, for {console.many(found.arrivals, 'result')}.")
         return

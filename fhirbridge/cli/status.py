@@ -14,7 +14,7 @@ from fhirbridge.cli import console
 from fhirbridge.cli.app import AsJson, HospitalUrl, app, working
 from fhirbridge.cli.workplace import Workplace
 from fhirbridge.errors import EXIT_REFUSED
-from fhirbridge.store import Backlog
+from fhirbridge.store import WORKLIST, Backlog
 from fhirbridge.store.decisions import INBOX
 
 WATCHED = ("ingest", "pull", "push", "reconcile")
@@ -41,18 +41,21 @@ def status(
         last_error = place.store.server_state(place.server).last_error if place.server else None
         unlinked = place.store.links.states(place.study.id)
         attention = needs(standing, last_error, unlinked.get("mismatch", 0) + unlinked.get("not found", 0))
-        waiting = sum(
-            count for (state, _), count in place.store.candidates.counts(place.study.id).items() if state in INBOX
-        )
+        stands = place.store.candidates.counts(place.study.id)
+        waiting = sum(count for (state, _), count in stands.items() if state in INBOX)
+        unmapped = sum(count for (state, _), count in stands.items() if state in WORKLIST)
         if as_json:
             times = {kind: at.isoformat() if at else None for kind, at in due.items()}
             told = {"resources": resources, "next": times, "last_error": last_error, "attention": attention}
-            told["inbox"] = waiting
+            told |= {"inbox": waiting, "unmapped": unmapped}
             console.emit({**standing.as_dict(), "server": place.server, **told})
         else:
             _show(place, standing, resources, due)
             if waiting:
                 console.say(f"In the inbox, for a yes or no: {console.many(waiting, 'result')}. fhirbridge inbox list")
+            if unmapped:
+                many = console.many(unmapped, "result")
+                console.say(f"With a code or unit that no file names: {many}. fhirbridge laboratories worklist")
             for line in attention:
                 console.say(f"Needs somebody: {line}")
         if check and attention:

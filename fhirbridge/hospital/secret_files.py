@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 from fhirbridge.errors import ConfigurationError
@@ -19,6 +20,8 @@ def check_private(path: Path, setting: str) -> None:
         mode = path.stat().st_mode
     except OSError as error:
         raise ConfigurationError(f"{setting}: {path} cannot be read ({error.strerror}).") from None
+    if stat.S_ISDIR(mode):
+        raise ConfigurationError(f"{setting}: {path} is a folder. Name the file itself.")
     if os.name == "posix" and mode & EVERYBODY:
         raise ConfigurationError(
             f"{setting}: every user of this machine can use {path}. Close it with `chmod 640 {path}`; where a "

@@ -64,3 +64,8 @@ def test_without_a_pull_there_is_nothing_to_replay(quick: Run) -> None:
     assert refused.code == 2
     assert "no pull to replay" in json.loads(refused.out)["error"]["message"]
     assert quick("replay", "nothing").code == 2
+
+
+def test_the_help_of_coverage_shows_an_example_of_its_own(quick: Run) -> None:
+    told = " ".join(quick("coverage", "--help").out.split())
+    assert "Example: fhirbridge coverage --plot coverage.svg" in told

@@ -39,9 +39,7 @@ def read(incoming: Incoming, mark: DecimalMark | None) -> Reading:
     if value is None:
         return _missing(absent) if absent else unreadable("", "there is no value, and no reason why")
     if value == WITHHELD:
-        return unreadable(
-            "", "its text was withheld while its code was unmapped: look at the source, or pull in full"
-        )
+        return unreadable("", "its text was withheld while its code was unmapped: look at the source, or pull in full")
     if "hl7v2" in value:
         reading = _message_value(str(value["hl7v2"]), value.get("repetitions"), mark)
     elif len(value) == 1:

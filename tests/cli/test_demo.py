@@ -24,16 +24,24 @@ def test_the_demo_plans_applies_finds_a_foreign_edit_settles_it_and_ends_with_no
     assert all(step["balances"] and not step["refused"] for step in steps.values())
     stored = steps["store as FHIR"]["total"]
     assert steps["write records"]["total"] == steps["load their rows"]["done"]
-    assert stored == steps["plan"]["done"] == steps["apply that plan"]["done"] == steps["read all back"]["done"]
-    for step in ("edit by the hospital", "reconcile: drift", "settle: ours", "push"):
+    assert stored == steps["plan"]["done"] == steps["apply that plan"]["done"]
+    for step in ("edit by the hospital", "reconcile: drift", "settle: ours"):
         assert steps[step]["done"] == 1, step
-    assert (steps["push again"]["done"], steps["push again"]["unchanged"]) == (0, stored)
+    assert [steps[f"pull, day {day}"]["done"] for day in (1, 2, 3)] == [7, 5, 3]
+    pulled = steps["push"]["total"] - stored  # what was accepted of the hospital's results, with its provenance
+    assert (steps["record decisions"]["done"], pulled) == (2, 20)
+    assert steps["push"]["done"] == pulled + 1
+    assert (steps["push again"]["done"], steps["push again"]["unchanged"]) == (0, stored + pulled)
+    assert steps["read all back"]["done"] == stored + pulled
     story = (
         "Nothing was sent",
         "Exactly that plan",
         "Somebody at the hospital",
         "Reconciling finds it",
         "It is settled",
+        "The enrolment log links 7 subjects",
+        "An accepted result is corrected",
+        "1 reopened",
     )
     assert sorted(story, key=ran.err.index) == list(story)
 

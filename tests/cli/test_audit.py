@@ -86,8 +86,8 @@ def test_disclosures_say_who_got_what_of_a_subject_under_every_pseudonym(loaded:
             for registry in ("north", "south")
         ],
     }
-    shown = quick("audit", "disclosures", number, FHIRBRIDGE_RELEASE_KEY="release.key", COLUMNS="200")
-    assert "north-2026" in shown.out
+    shown = quick("audit", "disclosures", number, FHIRBRIDGE_RELEASE_KEY="release.key")
+    assert ("north" in shown.out, "south" in shown.out) == (True, True)
 
 
 def test_a_subject_of_whom_nothing_was_disclosed_is_told_from_a_number_mistyped(

@@ -40,7 +40,7 @@ def test_limits_of_quantification_keep_their_digits() -> None:
     dna, antigen = trial.analyte("HBV-DNA"), trial.analyte("HBSAG")
     assert dna is not None
     assert antigen is not None
-    assert [str(assay.lloq) for assay in (*dna.assays, *antigen.assays)] == ["10", "0.05"]
+    assert [str(assay.lloq) for assay in (*dna.assays, *antigen.assays)] == ["10", "20", "10", "0.05"]
     assert dna.assays[0].uloq == Decimal("1.7E8")
 
 

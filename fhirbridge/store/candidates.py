@@ -6,7 +6,6 @@ import heapq
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
-from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, func, select, tuple_, update
 
@@ -23,8 +22,6 @@ from fhirbridge.store.writes import batches
 
 __all__ = ["Candidates", "Known"]
 
-P = ParamSpec("P")
-T = TypeVar("T")
 
 PAGE = 500
 
@@ -47,18 +44,18 @@ class Candidates:
         self, study: str, feed: str, given: Mapping[str, Sequence[Item]], run: str
     ) -> dict[str, list[Novelty]]:
         """Keep results of many subjects in one transaction, as ``arrive`` does those of one."""
-        said = self._read(arrivals.novelties, study, feed, given)
+        said = database.read(self._engine, arrivals.novelties, study, feed, given)
         if all(novelty == "unchanged" for novelties in said.values() for novelty in novelties):
             return said
-        return self._write(arrivals.keep, study, feed, given, run, self._instant)
+        return database.write(self._engine, arrivals.keep, study, feed, given, run, self._instant)
 
     def latest(self, study: str, feed: str, wanted: Mapping[str, Collection[str] | None]) -> dict[str, list[Arrival]]:
         """Return by subject what arrived last of these references of a feed and of their parts; of all for None."""
-        return self._read(arrivals.latest, study, feed, wanted)
+        return database.read(self._engine, arrivals.latest, study, feed, wanted)
 
     def versioned(self, study: str, feed: str, ending: str) -> dict[str, set[str]]:
         """Return by subject the references of results of which a version that ends so ever arrived."""
-        return self._read(arrivals.versioned, study, feed, ending)
+        return database.read(self._engine, arrivals.versioned, study, feed, ending)
 
     def of_subject(self, study: str, subject: str) -> list[Known]:
         """Return the results of a subject, each by its latest arrival; the candidate is None until it was judged."""
@@ -67,23 +64,23 @@ class Candidates:
 
     def outlines(self, study: str, subjects: Collection[str]) -> dict[str, list[Outline]]:
         """Return by subject what is held, in a few words each."""
-        return self._read(outlines.of, study, subjects)
+        return database.read(self._engine, outlines.of, study, subjects)
 
     def known(self, outlined: Iterable[Outline]) -> list[Known]:
         """Return these results as ``of_subject`` does."""
-        return self._read(outlines.known, outlined)
+        return database.read(self._engine, outlines.known, outlined)
 
     def came(self, study: str, subjects: Collection[str], run: str) -> dict[str, list[tuple[int, str, str, Kept]]]:
         """Return what arrived of subjects in a run: its key, feed, reference, and whether it was new or changed."""
-        return self._read(arrivals.of_run, study, subjects, run)
+        return database.read(self._engine, arrivals.of_run, study, subjects, run)
 
     def past(self, study: str, subject: str, last: int) -> list[Past]:
         """Return the results of a subject as they were known once the arrival with the key ``last`` had come."""
-        return self._read(past.results, study, subject, last)
+        return database.read(self._engine, past.results, study, subject, last)
 
     def to_judge(self, study: str, run: str, since: datetime | None) -> set[str]:
         """Return the subjects who must be judged in a run though nothing came of them: see ``unjudged.subjects``."""
-        return self._read(unjudged.subjects, study, run, None if since is None else written(since))
+        return database.read(self._engine, unjudged.subjects, study, run, None if since is None else written(since))
 
     def judge(self, study: str, subject: str, judged: Sequence[Judgement], run: str | None = None) -> list[Judgement]:
         """Write what the judge says of a subject's results, all or none, with its own decisions.
@@ -100,7 +97,7 @@ class Candidates:
 
         Only subjects of whom something was left out are in what is returned.
         """
-        return self._write(judgements.judge, study, judged, run, self._instant)
+        return database.write(self._engine, judgements.judge, study, judged, run, self._instant)
 
     def page(
         self,
@@ -116,7 +113,7 @@ class Candidates:
         chosen = judgements.query().where(candidate.c.study == study)
         if subject is not None:
             # A subject's are few, and SQLite, asked for a state as well, would look through all of that state.
-            of_subject = self._read(judgements.read, chosen.where(candidate.c.subject == subject))
+            of_subject = database.read(self._engine, judgements.read, chosen.where(candidate.c.subject == subject))
             found = [one for one in of_subject if one.state in states and analyte in (None, one.analyte)]
             behind = [one for one in found if after is None or (one.changed, one.key) > after]
             return sorted(behind, key=_place)[:limit]
@@ -177,7 +174,7 @@ class Candidates:
         InputError for one that is not there.
         """
         new = NewDecision(action=action, by=by, reason=reason, value=value)
-        return self._write(_decide, key, new, seen, run, self._instant)
+        return database.write(self._engine, _decide, key, new, seen, run, self._instant)
 
     def unrecorded(self, study: str, subject: str | None = None, *, page: int = PAGE) -> Iterator[Candidate]:
         """Yield what changed of accepted candidates, and those taken back since, that the study's data has not yet.
@@ -194,7 +191,7 @@ class Candidates:
 
         It stays unrecorded if it changed after it was ``seen``.
         """
-        self._write(_recorded, seen, hash)
+        database.write(self._engine, _recorded, seen, hash)
 
     def _due(self, study: str, subject: str | None, last: tuple[str, int], page: int) -> list[Candidate]:
         chosen = judgements.query().where(candidate.c.study == study, candidate.c.due == True)  # noqa: E712
@@ -203,15 +200,7 @@ class Candidates:
             chosen = chosen.where(tuple_(*place) > tuple_(*last))
         else:
             chosen = chosen.where(candidate.c.subject == subject, candidate.c.key > last[1])
-        return self._read(judgements.read, chosen.order_by(*place).limit(page))
-
-    def _read(self, do: Callable[Concatenate[Connection, P], T], *args: P.args, **named: P.kwargs) -> T:
-        with database.reading(self._engine) as connection:
-            return do(connection, *args, **named)
-
-    def _write(self, do: Callable[Concatenate[Connection, P], T], *args: P.args, **named: P.kwargs) -> T:
-        with database.writing(self._engine) as connection:
-            return do(connection, *args, **named)
+        return database.read(self._engine, judgements.read, chosen.order_by(*place).limit(page))
 
     def _instant(self) -> str:
         return written(self._clock())

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, func, inspect, make_url, select, text
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from fhirbridge.errors import StoreError
 from fhirbridge.store import schema
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 BUSY_SECONDS = 60
 """How long a writer waits for another one before it gives up."""
@@ -61,6 +64,18 @@ def writing(engine: Engine) -> Iterator[Connection]:
         if engine.dialect.name == "postgresql":
             connection.execute(select(func.pg_advisory_xact_lock(_WRITER_LOCK)))
         yield connection
+
+
+def read(engine: Engine, do: Callable[Concatenate[Connection, P], T], *args: P.args, **named: P.kwargs) -> T:
+    """Return what a function returns that is given a connection as ``reading`` gives it."""
+    with reading(engine) as connection:
+        return do(connection, *args, **named)
+
+
+def write(engine: Engine, do: Callable[Concatenate[Connection, P], T], *args: P.args, **named: P.kwargs) -> T:
+    """Return what a function returns that is given the writer's connection, as ``writing`` gives it."""
+    with writing(engine) as connection:
+        return do(connection, *args, **named)
 
 
 def described(url: URL) -> str:

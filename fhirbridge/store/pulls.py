@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine, RowMapping, case, delete, insert, select, update
 
@@ -16,9 +16,6 @@ from fhirbridge.store.instants import Clock, written
 from fhirbridge.store.schema import arrival, pull, pulled, watermark
 from fhirbridge.store.schema import run as runs
 from fhirbridge.store.writes import batches, upsert
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 PAGE = 500
 
@@ -73,14 +70,14 @@ class Pulls:
             about | {"subject": subject, "question": question, "at": written(at)}
             for (subject, question), at in marks.items()
         ]
-        self._write(upsert, watermark, rows, _forward)
+        database.write(self._engine, upsert, watermark, rows, _forward)
 
     def rewind(self, study: str, feed: str | None = None, subject: str | None = None) -> int:
         """Forget watermarks, so that everything is asked again; return how many. For one who was linked anew."""
         chosen = delete(watermark).where(watermark.c.study == study)
         chosen = chosen if feed is None else chosen.where(watermark.c.feed == feed)
         chosen = chosen if subject is None else chosen.where(watermark.c.subject == subject)
-        return self._write(lambda connection: connection.execute(chosen).rowcount)
+        return database.write(self._engine, lambda connection: connection.execute(chosen).rowcount)
 
     def freeze(self, run: str, study: str, context: bytes) -> None:
         """Keep what a run asks and judges under. Raises StoreError if that was kept before: it never changes."""
@@ -90,12 +87,13 @@ class Pulls:
                 raise StoreError(f"the context of run {run} is frozen already and cannot be another one.")
             connection.execute(insert(pull).values(run=run, study=study, context=context))
 
-        self._write(keep)
+        database.write(self._engine, keep)
 
     def context(self, run: str) -> bytes:
         """Return what a run was frozen under. Raises StoreError for a run that is no pull."""
-        found: bytes | None = self._read(
-            lambda connection: connection.execute(select(pull.c.context).where(pull.c.run == run)).scalar()
+        found: bytes | None = database.read(
+            self._engine,
+            lambda connection: connection.execute(select(pull.c.context).where(pull.c.run == run)).scalar(),
         )
         if found is None:
             raise StoreError(f"there is no pull {run}.")
@@ -104,7 +102,7 @@ class Pulls:
     def save_funnel(self, run: str, funnel: bytes) -> None:
         """Keep the funnel of a run. Raises StoreError for a run that is no pull."""
         change = update(pull).where(pull.c.run == run).values(funnel=funnel)
-        if self._write(lambda connection: connection.execute(change).rowcount) != 1:
+        if database.write(self._engine, lambda connection: connection.execute(change).rowcount) != 1:
             raise StoreError(f"there is no pull {run}.")
 
     def get(self, run: str) -> Pull | None:
@@ -118,7 +116,7 @@ class Pulls:
     def note(self, run: str, found: Iterable[Pulled]) -> None:
         """Keep what a run found and what became of it, each instead of what was kept of the same arrival before."""
         rows = [{"run": run, "arrival": one.arrival, "novelty": one.novelty, "fate": one.fate} for one in found]
-        self._write(_note, rows)
+        database.write(self._engine, _note, rows)
 
     def pulled(self, run: str, *, page: int = PAGE) -> Iterator[tuple[Pulled, Arrival]]:
         """Yield what a run found, with its arrivals, in the order in which they arrived."""
@@ -140,14 +138,6 @@ class Pulls:
         with database.reading(self._engine) as connection:
             rows = connection.execute(ordered).mappings()
             return [Pull(**{**row, "funnel": None if row["funnel"] is None else bytes(row["funnel"])}) for row in rows]
-
-    def _read(self, do: Callable[Concatenate[Connection, P], T], *args: P.args, **named: P.kwargs) -> T:
-        with database.reading(self._engine) as connection:
-            return do(connection, *args, **named)
-
-    def _write(self, do: Callable[Concatenate[Connection, P], T], *args: P.args, **named: P.kwargs) -> T:
-        with database.writing(self._engine) as connection:
-            return do(connection, *args, **named)
 
 
 def _forward(given: Any) -> dict[str, Any]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
+from datetime import datetime
+from typing import Any, Unpack
 
-from sqlalchemy import Connection, Engine, RowMapping, Select, func, insert, select
+from sqlalchemy import Engine, RowMapping, Select, func, insert, select
 
 from fhirbridge.errors import Finding, Resource, StoreError
 from fhirbridge.store import (
@@ -31,7 +31,7 @@ from fhirbridge.store.conflicts import Conflict, ConflictNote, Settled
 from fhirbridge.store.deliveries import Backlog, Delivery
 from fhirbridge.store.failures import Failure, FailureNote
 from fhirbridge.store.held import Held
-from fhirbridge.store.instants import written
+from fhirbridge.store.instants import utc_now, written
 from fhirbridge.store.links import Links
 from fhirbridge.store.messages import Messages
 from fhirbridge.store.pulls import Pulls
@@ -41,14 +41,7 @@ from fhirbridge.store.schema import binding, failure, version
 from fhirbridge.store.schema import resource as current
 from fhirbridge.store.servers import ServerChanges, ServerState
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
 PAGE = 1000
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 class Store:
@@ -58,12 +51,12 @@ class Store:
     nothing open in between; they see what was committed when each page was read.
     """
 
-    def __init__(self, engine: Engine, clock: Callable[[], datetime] = _now) -> None:
+    def __init__(self, engine: Engine, clock: Callable[[], datetime] = utc_now) -> None:
         self._engine = engine
         self._clock = clock
 
     @classmethod
-    def open(cls, url: str, *, clock: Callable[[], datetime] = _now) -> Store:
+    def open(cls, url: str, *, clock: Callable[[], datetime] = utc_now) -> Store:
         """Open ``sqlite:///file`` or ``postgresql://…``, creating and migrating it as needed.
 
         Raises StoreError for a database that cannot be reached or written, or that a newer fhirbridge wrote.
@@ -147,6 +140,11 @@ class Store:
         """Yield a study's current versions in the order (compartment, rank), those of the whole study first."""
         return resources.pages(self._rows, study, types, compartment, page)
 
+    def of_compartments(self, study: str, compartments: Sequence[str], types: Sequence[str]) -> list[Stored]:
+        """Return a study's current versions of these types that are about some persons (some hundreds at most)."""
+        chosen = resources.query().where(current.c.study == study, current.c.compartment.in_(list(compartments)))
+        return [resources.stored(row) for row in self._rows(chosen.where(current.c.type.in_(list(types))))]
+
     def identities(self, study: str, type: str, *, page: int = PAGE) -> Iterator[tuple[int, str]]:
         """Yield key and id of each of a study's resources of a type, in the order of keys, without any body."""
         chosen = select(current.c.key, current.c.id).where(current.c.study == study, current.c.type == type)
@@ -164,33 +162,33 @@ class Store:
 
     def start_run(self, command: str) -> str:
         """Note that a run of a command begins, and return its id."""
-        return self._write(runs.start, command, self._instant)
+        return database.write(self._engine, runs.start, command, self._instant)
 
     def finish_run(self, run: str, outcome: str, counts: Mapping[str, Any]) -> None:
         """Note how a run ended, with its counts (anything JSON can hold)."""
-        self._write(runs.finish, run, outcome, dict(counts), self._instant)
+        database.write(self._engine, runs.finish, run, outcome, dict(counts), self._instant)
 
     def last_run(self, command: str, *, outcome: str | None = None) -> Run | None:
         """Return the run of a command begun last, of those with this outcome if one is given."""
-        return self._read(runs.last, command, outcome)
+        return database.read(self._engine, runs.last, command, outcome)
 
     def runs(self, command: str | None = None, limit: int = 20) -> list[Run]:
         """Return the runs begun last, of all commands or of one, the newest first."""
-        return self._read(runs.newest, command, limit)
+        return database.read(self._engine, runs.newest, command, limit)
 
     def tallies(self) -> list[Tally]:
         """Count all runs there ever were, by command and outcome: one query."""
-        return self._read(runs.tallies)
+        return database.read(self._engine, runs.tallies)
 
     def quarantine(self, run: str, findings: Iterable[Finding]) -> int:
         """Keep why a run set records aside, and return how many findings that were."""
-        return self._write(runs.set_aside, run, findings)
+        return database.write(self._engine, runs.set_aside, run, findings)
 
     def findings(self, run: str, *, page: int = PAGE) -> Iterator[Finding]:
         """Yield what a run set aside, in the order it did."""
         last = 0
         while True:
-            found = self._read(runs.findings, run, last, page)
+            found = database.read(self._engine, runs.findings, run, last, page)
             yield from (finding for _, finding in found)
             if len(found) < page:
                 return
@@ -203,7 +201,7 @@ class Store:
 
         ``compartments`` (some hundreds at most) counts theirs alone.
         """
-        return self._read(deliveries.backlog, server, study, policy, compartments)
+        return database.read(self._engine, deliveries.backlog, server, study, policy, compartments)
 
     def outstanding(
         self,
@@ -219,25 +217,25 @@ class Store:
         With ``blocked`` also those where all that is pending waits for somebody. ``compartments`` (some hundreds at
         most) asks for these alone.
         """
-        return iter(self._read(deliveries.outstanding, server, study, policy, blocked, compartments))
+        return iter(database.read(self._engine, deliveries.outstanding, server, study, policy, blocked, compartments))
 
     def deliveries(
         self, server: str, study: str, compartment: str, policy: Policy = "stop", *, every: bool = False
     ) -> list[Delivery]:
         """Return what is pending of a compartment, or everything, in the order of dependencies."""
-        return self._read(deliveries.deliveries, server, study, compartment, policy, every)
+        return database.read(self._engine, deliveries.deliveries, server, study, compartment, policy, every)
 
     def deliveries_of(self, server: str, names: Sequence[tuple[str, str]], policy: Policy = "stop") -> list[Delivery]:
         """Return the deliveries of those of these (type, id) that are there, in the order of dependencies."""
-        return self._read(deliveries.deliveries_of, server, names, policy)
+        return database.read(self._engine, deliveries.deliveries_of, server, names, policy)
 
     def acknowledge(self, server: str, delivered: Iterable[Delivered], *, run: str) -> None:
         """Note what a server took, all or none; the failures and conflicts of these resources are over."""
-        self._write(acknowledgements.acknowledge, server, delivered, run, self._instant)
+        database.write(self._engine, acknowledgements.acknowledge, server, delivered, run, self._instant)
 
     def acknowledged_any(self, server: str, study: str) -> bool:
         """Say whether a server ever took anything of a study."""
-        return self._read(acknowledgements.any_taken, server, study)
+        return database.read(self._engine, acknowledgements.any_taken, server, study)
 
     def held(self, server: str, study: str, type: str, *, page: int = PAGE) -> Iterator[Held]:
         """Yield what a server acknowledged of a study's resources of a type, in the order of keys."""
@@ -245,27 +243,27 @@ class Store:
 
     def held_by_id(self, server: str, study: str, type: str, server_ids: Sequence[str]) -> dict[str, Held]:
         """Return what a server acknowledged of a study's resources of a type, by its ids, for these ids."""
-        return self._read(held.by_server_id, server, study, type, server_ids)
+        return database.read(self._engine, held.by_server_id, server, study, type, server_ids)
 
     def resend(self, server: str, keys: Iterable[int], *, version: Mapping[int, str | None] | None = None) -> None:
         """Have resources that a server once acknowledged sent again, over these versions of its own if given."""
-        self._write(acknowledgements.resend, server, keys, version)
+        database.write(self._engine, acknowledgements.resend, server, keys, version)
 
     def forget(self, server: str, keys: Iterable[int]) -> None:
         """Forget that a server ever took these resources, because it has them no more."""
-        self._write(acknowledgements.forget, server, keys)
+        database.write(self._engine, acknowledgements.forget, server, keys)
 
     def base(self, server: str, key: int) -> Resource | None:
         """Return the content of ours that a server last acknowledged, None if that is not known."""
-        return self._read(acknowledgements.base, server, key)
+        return database.read(self._engine, acknowledgements.base, server, key)
 
     def version_by_hash(self, key: int, hash: str) -> Stored | None:
         """Return the newest version of a resource with this content."""
-        return self._read(acknowledgements.version_by_hash, key, hash)
+        return database.read(self._engine, acknowledgements.version_by_hash, key, hash)
 
     def fail(self, server: str, notes: Iterable[FailureNote], *, run: str) -> None:
         """Note failures: of the content that failed before it is one attempt more, of another one the first."""
-        self._write(failures.fail, server, notes, run, self._instant)
+        database.write(self._engine, failures.fail, server, notes, run, self._instant)
 
     def failures(self, server: str, study: str, *, parked: bool | None = None, page: int = PAGE) -> Iterator[Failure]:
         """Yield the failures at a server, all or those that are (not) parked, in the order of keys."""
@@ -275,19 +273,19 @@ class Store:
 
     def failure(self, server: str, type: str, id: str) -> Failure | None:
         """Return the failure of a resource at a server."""
-        return self._read(failures.one, server, type, id)
+        return database.read(self._engine, failures.one, server, type, id)
 
     def unpark(self, server: str, names: Sequence[tuple[str, str]] | None, study: str) -> int:
         """Forget the failures of these (type, id), or all that are parked: they are tried again. Return how many."""
-        return self._write(failures.unpark, server, names, study)
+        return database.write(self._engine, failures.unpark, server, names, study)
 
     def absent_names(self, server: str, study: str) -> set[tuple[str, str]]:
         """Return type and id of what a server does not hold, and will not get before somebody acts."""
-        return self._read(failures.absent_names, server, study)
+        return database.read(self._engine, failures.absent_names, server, study)
 
     def conflict_found(self, server: str, notes: Iterable[ConflictNote], *, run: str) -> None:
         """Note conflicts, each instead of an older one over the same resource."""
-        self._write(conflicts.found, server, notes, run, self._instant)
+        database.write(self._engine, conflicts.found, server, notes, run, self._instant)
 
     def conflicts(self, server: str, study: str, *, page: int = PAGE) -> Iterator[Conflict]:
         """Yield the conflicts at a server, in the order of keys."""
@@ -296,79 +294,71 @@ class Store:
 
     def open_conflicts(self, server: str, study: str) -> int:
         """Return how many resources have a conflict at a server, whether or not there is something to send."""
-        return self._read(conflicts.count, server, study)
+        return database.read(self._engine, conflicts.count, server, study)
 
     def conflict(self, server: str, type: str, id: str) -> Conflict | None:
         """Return the conflict over a resource at a server."""
-        return self._read(conflicts.one, server, type, id)
+        return database.read(self._engine, conflicts.one, server, type, id)
 
     def settle(self, server: str, key: int, settled: Sequence[Settled], *, version: str | None, run: str) -> None:
         """Keep decisions on a resource; its conflict is over, and it is sent again over this version, all or none."""
-        self._write(conflicts.settle, server, key, settled, version, run, self._instant)
+        database.write(self._engine, conflicts.settle, server, key, settled, version, run, self._instant)
 
     def drop_conflict(self, server: str, key: int) -> None:
         """Forget the conflict over a resource."""
-        self._write(conflicts.drop, server, key)
+        database.write(self._engine, conflicts.drop, server, key)
 
     def crosswalk(self, server: str, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
         """Return the server's ids of those of these (type, id) for which it has another."""
-        return self._read(crosswalk.ids, server, names)
+        return database.read(self._engine, crosswalk.ids, server, names)
 
     def known_as(self, server: str, key: int, theirs: str) -> None:
         """Keep the server's id of a resource of ours that it has not acknowledged, because others changed it there."""
-        self._write(crosswalk.note, server, key, theirs)
+        database.write(self._engine, crosswalk.note, server, key, theirs)
 
     def has_crosswalk(self, server: str) -> bool:
         """Say whether any resource has an id of the server's own."""
-        return self._read(crosswalk.any_known, server)
+        return database.read(self._engine, crosswalk.any_known, server)
 
     def our_names(self, server: str, type: str, server_ids: Sequence[str]) -> dict[str, str]:
         """Return our ids of resources of a type by the server's ids; those that are not ours are left out."""
-        return self._read(crosswalk.our_names, server, type, server_ids)
+        return database.read(self._engine, crosswalk.our_names, server, type, server_ids)
 
     def lease(self, name: str, holder: str, seconds: float) -> bool:
         """Take a lease that is free, has run out or is already the holder's; say whether."""
-        return self._write(leases.take, name, holder, seconds, self._clock)
+        return database.write(self._engine, leases.take, name, holder, seconds, self._clock)
 
     def renew(self, holder: str, seconds: float) -> int:
         """Keep a holder's leases for so long from now, and return how many are still its own."""
-        return self._write(leases.renew, holder, seconds, self._clock)
+        return database.write(self._engine, leases.renew, holder, seconds, self._clock)
 
     def release(self, holder: str, names: Sequence[str] | None = None) -> None:
         """Give back a holder's leases, all or these."""
-        self._write(leases.release, holder, names)
+        database.write(self._engine, leases.release, holder, names)
 
     def steal(self, name: str, holder: str, from_holder: str, seconds: float) -> bool:
         """Take over a lease from one who is known to be dead; false if it is no longer that one's."""
-        return self._write(leases.steal, name, holder, from_holder, seconds, self._clock)
+        return database.write(self._engine, leases.steal, name, holder, from_holder, seconds, self._clock)
 
     def holder_of(self, name: str) -> tuple[str, str] | None:
         """Return who has a lease and until when, even if that is past; None if it is free."""
-        return self._read(leases.holder_of, name)
+        return database.read(self._engine, leases.holder_of, name)
 
     def server_state(self, server: str) -> ServerState:
         """Return what is known of a server; that of one never seen says nothing."""
-        return self._read(servers.state, server)
+        return database.read(self._engine, servers.state, server)
 
     def note_server(self, server: str, **changes: Unpack[ServerChanges]) -> None:
         """Change what is known of a server; what is not named stays."""
-        self._write(servers.note, server, changes)
+        database.write(self._engine, servers.note, server, changes)
 
     def consented(self, study: str, compartment: str) -> bool | None:
         """Say whether a person consents; None where no Consent is known."""
-        return self._read(consents.consented, study, compartment)
+        return database.read(self._engine, consents.consented, study, compartment)
 
     def withdrawn(self, study: str) -> set[str]:
         """Return the compartments of a study that have Consents of which none is active."""
-        return self._read(consents.withdrawn, study)
-
-    def _read(self, do: Callable[Concatenate[Connection, P], T], *args: P.args, **named: P.kwargs) -> T:
-        with database.reading(self._engine) as connection:
-            return do(connection, *args, **named)
-
-    def _write(self, do: Callable[Concatenate[Connection, P], T], *args: P.args, **named: P.kwargs) -> T:
-        with database.writing(self._engine) as connection:
-            return do(connection, *args, **named)
+        return database.read(self._engine, consents.withdrawn, study)
 
     def _by_key(self, chosen: Select[Any], page: int) -> Iterator[RowMapping]:
         chosen, last = chosen.order_by(current.c.key).limit(page), 0

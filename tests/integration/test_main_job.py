@@ -16,6 +16,7 @@ from fhirbridge.cli.reconciling import run_reconcile
 from fhirbridge.cli.workplace import Workplace
 from fhirbridge.demo.cohort import write_cohort
 from fhirbridge.identity import new_key
+from tests.studies import own_study
 
 TODAY = dt.date(2026, 6, 1)
 SUBJECTS = 6
@@ -40,7 +41,9 @@ def loaded_into_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 def _loaded(folder: Path, database: str) -> Iterator[Workplace]:
     new_key(folder / "fhirbridge.key")
-    place = Workplace(settings.read(database=database, pseudonym_key=folder / "fhirbridge.key"))
+    place = Workplace(
+        settings.read(database=database, pseudonym_key=folder / "fhirbridge.key", study=own_study(folder).as_posix())
+    )
     write_cohort(place.study, folder / "cohort", subjects=SUBJECTS)
     report = load_records(place, folder / "cohort", today=TODAY, quiet=True)
     assert (report.refused, report.rows) == (0, report.accepted)

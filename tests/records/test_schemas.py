@@ -17,7 +17,7 @@ from fhirbridge.records.types import ImagingExam, LaboratoryResult, Lesion, Subj
 from fhirbridge.study import Study, load
 
 TYPES = {"subjects": Subject, "laboratory": LaboratoryResult, "imaging": ImagingExam, "lesions": Lesion}
-NO_COLUMN = {"laboratory": {"reported"}, "imaging": {"lesions"}}
+NO_COLUMN = {"laboratory": {"reported", "source"}, "imaging": {"lesions"}}
 NO_FIELD = {"lesions": {"exam"}}
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import datetime as dt
 import random
-import secrets
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -24,7 +23,7 @@ from fhirbridge import identity, settings
 from fhirbridge.cli.exchange import run_push
 from fhirbridge.cli.loading import load_records
 from fhirbridge.cli.reconciling import run_reconcile
-from fhirbridge.cli.workplace import STUDIES, Workplace
+from fhirbridge.cli.workplace import Workplace
 from fhirbridge.demo.cohort import write_cohort
 from fhirbridge.errors import Resource
 from fhirbridge.hospital import Hospital, put_entry
@@ -36,6 +35,7 @@ from tests.faulty_proxy import faulty_proxy
 from tests.store.raw import connected
 from tests.storm.audit import Audit, audit
 from tests.storm.pushers import Pushers, kill_points
+from tests.studies import own_study
 
 TODAY = dt.date(2026, 6, 1)
 OURS, THEIRS = {"text": "read again for the study"}, {"text": "seen by the hospital"}
@@ -95,7 +95,7 @@ def _place(weather: Weather, directory: Path, database: str, hospital: str) -> W
     key = directory / "fhirbridge.key"
     identity.new_key(key)
     lines: dict[str, object] = {
-        "study": _study(directory).as_posix(),
+        "study": own_study(directory).as_posix(),
         "hospital": hospital,
         "database": database,
         "pseudonym_key": key.as_posix(),
@@ -106,15 +106,6 @@ def _place(weather: Weather, directory: Path, database: str, hospital: str) -> W
     text += "[hospital_strategies]\n" + "".join(f'{kind} = "{name}"\n' for kind, name in weather.strategies.items())
     (directory / "fhirbridge.toml").write_text(text, encoding="utf-8")
     return Workplace(settings.read(directory / "fhirbridge.toml"))
-
-
-def _study(directory: Path) -> Path:
-    """Write the shipped study under a name of its own, so that storms and other tests can share a server."""
-    number, file = f"{secrets.randbelow(10**8):08d}", directory / "study.toml"
-    text = (STUDIES / "nct07120750.toml").read_text(encoding="utf-8")
-    text = text.replace("07120750", number).replace("IIT-2024-077", f"IIT-{number}")
-    file.write_text(text, encoding="utf-8")
-    return file
 
 
 class _Storm:

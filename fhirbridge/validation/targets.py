@@ -36,6 +36,10 @@ def check(walker: Walker, node: Node, ref: TypeRef, element: Element) -> None:
         walker.error("structure", "reference-type", text, f"{node.path}.reference", "Refer to the entry's fullUrl.")
     known = _known_types(walker, ref.targets)
     told = value.get("type") if isinstance(value.get("type"), str) else None
+    if told and not _SCHEME.match(told) and not walker.model.is_resource(told):
+        text = f"{shown(told)} is no type of resource."  # http://hl7.org/fhir/R4/references-definitions.html#Reference.type
+        walker.error("value", "reference-type", text, f"{node.path}.type", "Write a type of FHIR R4, or leave it out.")
+        return
     stated = found.get("resourceType") if found else None
     actual = stated if isinstance(stated, str) else named
     if told and actual and told != actual:

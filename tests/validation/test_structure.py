@@ -87,6 +87,7 @@ BROKEN: list[tuple[str, dict[str, Any], str, str]] = [
         "reference-type",
         "Observation.subject.type",
     ),
+    ("a stated type that is none", {"focus": [{"type": "final"}]}, "reference-type", "Observation.focus[0].type"),
     ("a fragment that nothing answers to", {"subject": {"reference": "#a"}}, "ref-1", "Observation.subject"),
     ("a value and a reason for none", {"dataAbsentReason": {"text": "x"}}, "obs-6", "Observation"),
     (

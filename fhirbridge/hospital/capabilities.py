@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from fhirbridge.errors import FatalHospitalError, Resource
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Capabilities:
     """A checked CapabilityStatement (http://hl7.org/fhir/R4/capabilitystatement.html).
 
@@ -34,16 +35,16 @@ class Capabilities:
     @property
     def transactions(self) -> bool | None:
         """Say whether the server offers transactions at its base URL, None where it lists no system interaction."""
-        return _offers(self._rest(), "transaction")
+        return _offers(self._rest, "transaction")
 
     @property
     def batches(self) -> bool | None:
         """Say whether the server offers batches at its base URL, None where it lists no system interaction."""
-        return _offers(self._rest(), "batch")
+        return _offers(self._rest, "batch")
 
     def resource(self, kind: str) -> Resource | None:
         """Return what the server says of a resource type, None where it says nothing."""
-        return next((said for said in self._rest().get("resource", []) if said.get("type") == kind), None)
+        return self._by_type.get(kind)
 
     def creates(self, kind: str) -> bool | None:
         """Say whether ``POST Type`` is listed, None where no interaction of the type is."""
@@ -59,13 +60,13 @@ class Capabilities:
 
     def searches(self, kind: str) -> bool | None:
         """Say whether ``GET Type?…`` is listed; False where types are listed and this is none of them, None else."""
-        listed = self._rest().get("resource") or []
+        listed = self._rest.get("resource") or []
         return _offers(self.resource(kind), "search-type") if self.resource(kind) or not listed else False
 
     @property
     def operations(self) -> frozenset[str]:
         """Return the names of the operations it lists, of whatever type, without the ``$``."""
-        rest = self._rest()
+        rest = self._rest
         said = [
             *(rest.get("operation") or []),
             *(one for kind in rest.get("resource") or [] for one in kind.get("operation") or []),
@@ -99,7 +100,7 @@ class Capabilities:
         True and None are said.
         """
         of_type = _names((self.resource(kind) or {}).get("searchParam"))
-        if parameter in of_type | _names(self._rest().get("searchParam")):
+        if parameter in of_type | _names(self._rest.get("searchParam")):
             return True
         return False if of_type and not parameter.startswith("_") else None
 
@@ -107,8 +108,15 @@ class Capabilities:
         said = (self.resource(kind) or {}).get(name)
         return said if isinstance(said, bool) else None
 
+    @cached_property
     def _rest(self) -> dict[str, Any]:
         return next((rest for rest in self.statement.get("rest", []) if rest.get("mode") == "server"), {})
+
+    @cached_property
+    def _by_type(self) -> dict[str, Resource]:
+        """Each type's first entry: HAPI lists 150 types, and a push asks for one with every resource."""
+        listed: list[Resource] = self._rest.get("resource") or []
+        return {str(said.get("type")): said for said in reversed(listed)}
 
 
 def checked(statement: Resource, base_url: str) -> Capabilities:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, cast, get_args
 
 from fhirbridge.errors import ConfigurationError, FatalHospitalError
@@ -37,7 +38,7 @@ class Limits:
     size: int = 2_000_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Strategies:
     """The choices for one server. ``by_type`` and ``mode`` are the settings' own and win."""
 
@@ -66,6 +67,16 @@ class Strategies:
 
     def of(self, kind: str) -> Strategy:
         """Return the strategy for a type. Raises FatalHospitalError for a type that the server only lets be read."""
+        found = self._chosen.get(kind)
+        if found is None:
+            found = self._chosen[kind] = self._choose(kind)
+        return found
+
+    @cached_property
+    def _chosen(self) -> dict[str, Strategy]:
+        return {}
+
+    def _choose(self, kind: str) -> Strategy:
         if kind in self.by_type:
             return cast(Strategy, self.by_type[kind])
         said = self.capabilities

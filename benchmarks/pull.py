@@ -46,7 +46,7 @@ from fhirbridge.errors import Resource
 from fhirbridge.hospital import Hospital
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from tests.real_servers import build_hapi, running_hapi
+from tests.real_servers import LARGE_HEAP, build_hapi, running_hapi
 
 WALL, REQUESTS = 1.2, 1.1
 TOGETHER = 50
@@ -71,7 +71,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "hapi").mkdir()
-        with running_hapi(build_hapi(), folder / "hapi") as server:
+        with running_hapi(build_hapi(), folder / "hapi", heap=LARGE_HEAP) as server:
             figures, ours, bare = _measure(folder, server, arguments)
     ratios = {
         "wall time over the bare requests'": sum(ours.seconds) / sum(bare.seconds),

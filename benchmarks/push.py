@@ -41,7 +41,8 @@ from fhirbridge.store import Delivered, Store
 from fhirbridge.sync.push import PushOptions, PushReport, push
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from tests.real_servers import build_hapi, running_hapi
+from tests.real_servers import LARGE_HEAP, build_hapi, running_hapi
+from tests.studies import own_study
 
 OVERHEAD, HASHES, MEMORY = 1.15, 1.0, 1.25
 CONNECTIONS = 4
@@ -83,7 +84,7 @@ def _against_hapi(folder: Path, subjects: int, figures: Figures, ratios: dict[st
     spent: dict[str, list[float]] = {"bare": [], "ours": []}
     with ExitStack() as stack:
         (folder / "hapi").mkdir()
-        server = stack.enter_context(running_hapi(build_hapi(), folder / "hapi"))
+        server = stack.enter_context(running_hapi(build_hapi(), folder / "hapi", heap=LARGE_HEAP))
         places = [stack.enter_context(_loaded(folder / f"study{number}", subjects, server)) for number in range(5)]
         _warm_up(places.pop(), server)
         for place, way in zip(places, ("bare", "ours", "ours", "bare"), strict=True):
@@ -96,11 +97,14 @@ def _against_hapi(folder: Path, subjects: int, figures: Figures, ratios: dict[st
 
 @contextmanager
 def _loaded(folder: Path, subjects: int, server: str) -> Iterator[Workplace]:
-    """Give a workplace with the cohort in its store, under a key, and so under ids, of its own."""
+    """Give a workplace with the cohort in its store, under a key, and so under ids, of its own.
+
+    Its study is its own too: a server that already held something of a study would be asked what it holds.
+    """
     folder.mkdir()
     identity.new_key(folder / "key")
     chosen = settings.read(
-        study="nct07120750",
+        study=own_study(folder).as_posix(),
         database=f"sqlite:///{folder / 'store.db'}",
         pseudonym_key=folder / "key",
         hospital=server,
@@ -128,7 +132,7 @@ def _bare(place: Workplace, server: str) -> float:
     waiting: queue.SimpleQueue[list[bytes]] = queue.SimpleQueue()
     for bodies in rest:
         waiting.put(bodies)
-    failed: list[int] = []
+    failed: list[str] = []
 
     def work() -> None:
         with requests.Session() as session:
@@ -138,9 +142,13 @@ def _bare(place: Workplace, server: str) -> float:
                 except queue.Empty:
                     return
                 for body in bodies:
-                    answer = session.post(server, data=body, headers=HEADERS, timeout=120)
+                    try:
+                        answer = session.post(server, data=body, headers=HEADERS, timeout=120)
+                    except requests.RequestException as error:
+                        failed.append(type(error).__name__)
+                        continue
                     if answer.status_code != 200:
-                        failed.append(answer.status_code)
+                        failed.append(str(answer.status_code))
 
     def send_all() -> None:
         requests.post(server, data=first, headers=HEADERS, timeout=120).raise_for_status()

@@ -22,6 +22,9 @@ PROJECT = Path(__file__).parent / "hapi"
 START_SECONDS = 300.0
 STOP_SECONDS = 20.0
 
+LARGE_HEAP = "8g"
+"""For HAPI with a hundred thousand resources in its memory; it takes what it needs of it."""
+
 
 class HapiFailed(Exception):
     """Maven or the Java program ended with an error; the text holds its last lines."""
@@ -70,12 +73,15 @@ def _is_current(listed: Path) -> bool:
 
 
 @contextlib.contextmanager
-def running_hapi(build: HapiBuild, directory: Path) -> Iterator[str]:
-    """Start HAPI's JPA server over an empty database in memory and yield its base URL; log to ``directory``."""
+def running_hapi(build: HapiBuild, directory: Path, *, heap: str = "2g") -> Iterator[str]:
+    """Start HAPI's JPA server over an empty database in memory and yield its base URL; log to ``directory``.
+
+    With more resources than its ``heap`` has room for, the server collects garbage for minutes and answers nobody.
+    """
     ready, log = directory / "base-url", directory / "hapi.log"
     with log.open("wb") as output:
         server = subprocess.Popen(
-            build.command("HapiServer", str(ready)),
+            build.command("HapiServer", str(ready), heap=heap),
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from peak import peak_mib
 from rich.console import Console
 from sqlalchemy import create_engine, text
 
@@ -236,19 +237,17 @@ def _memory(folder: Path, sizes: list[int], figures: Figures, ratios: dict[str, 
             done = subprocess.run(
                 [sys.executable, __file__, "--push-once", url, server], capture_output=True, text=True, check=True
             )
-        peaks[subjects] = int(done.stdout)
-        figures[f"memory: peak MB, {subjects} subjects"] = peaks[subjects] / 1024
+        peaks[subjects] = float(done.stdout)
+        figures[f"memory: peak MiB, {subjects} subjects"] = peaks[subjects]
     ratios[f"memory: peak, {max(sizes)} over {min(sizes)} subjects"] = peaks[max(sizes)] / peaks[min(sizes)]
 
 
 def _push_once(url: str, server: str) -> None:
-    import resource
-
     with Store.open(url) as store, Hospital(server, connections=CONNECTIONS) as hospital:
         report = _pushed(store, hospital, "trial")
     if not report.complete:
         raise SystemExit(str(report.as_dict()))
-    sys.stdout.write(str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+    sys.stdout.write(str(peak_mib()))
 
 
 def _pushed(store: Store, hospital: Hospital, study: str) -> PushReport:

@@ -8,9 +8,10 @@ import time
 
 BEGAN = time.perf_counter()
 
-import resource as usage  # noqa: E402  # importing is part of what is measured
-import sys  # noqa: E402
+import sys  # noqa: E402  # importing is part of what is measured
 from pathlib import Path  # noqa: E402
+
+from peak import peak_mib  # noqa: E402
 
 from fhirbridge import fhirjson  # noqa: E402
 from fhirbridge.validation import Validator  # noqa: E402
@@ -42,15 +43,7 @@ def memory(profiles: str, file: Path, count: str) -> None:
         if not report.judge(validator, Text("labs.ndjson", number + 1, line), asked).is_valid:
             raise SystemExit(f"not valid: {line!r}")
         if number + 1 in (min(FEW, int(count) // 10), int(count)):
-            sys.stdout.write(f"{_peak()}\n")
-
-
-def _peak() -> float:
-    """Return the most memory this program held so far, in MiB; ru_maxrss counts what its parent held, too."""
-    told = Path("/proc/self/status")
-    lines = told.read_text().splitlines() if told.exists() else []
-    found = next((line for line in lines if line.startswith("VmHWM:")), None)
-    return (int(found.split()[1]) if found else usage.getrusage(usage.RUSAGE_SELF).ru_maxrss) / 1024
+            sys.stdout.write(f"{peak_mib()}\n")
 
 
 if __name__ == "__main__":

@@ -54,6 +54,14 @@ def when(moment: dt.date | dt.datetime) -> str:
     return moment.isoformat(timespec="seconds")
 
 
+def instant(moment: dt.datetime) -> str:
+    """Return a FHIR instant: UTC to the millisecond and of equal width, so that text sorts as time does.
+
+    Like 2026-11-22T14:49:24.000Z. What lies between two milliseconds is cut off.
+    """
+    return moment.astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def period(start: dt.date | None, end: dt.date | None) -> Element | None:
     """Return a Period, or None where neither end is known."""
     found = ({"start": when(start)} if start else {}) | ({"end": when(end)} if end else {})

@@ -7,7 +7,7 @@ import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from fhirbridge.elements import Element, coding, concept, present, reference
+from fhirbridge.elements import Element, coding, concept, instant, present, reference
 from fhirbridge.errors import Resource
 from fhirbridge.terminology.codes import ACT_REASON
 
@@ -59,7 +59,7 @@ def audit_event(access: Access, at: dt.datetime) -> Resource:
             *([{"display": access.operation}] if access.operation else []),
         ],
         action="E" if access.interaction in ("operation", "batch", "search-type", "search-system") else "R",
-        recorded=at.astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        recorded=instant(at),
         outcome="0" if access.status < 400 else "4" if access.status < 500 else "8",
         outcomeDesc=f"HTTP {access.status}",
         purposeOfEvent=[concept(coding(ACT_REASON, access.purpose))] if access.purpose else None,

@@ -16,6 +16,7 @@ from fhirbridge import fhirjson
 from fhirbridge.audit.anchors import Anchor, Anchors, write_whole
 from fhirbridge.audit.chain import Chain
 from fhirbridge.audit.event import Access, audit_event
+from fhirbridge.elements import instant
 from fhirbridge.errors import StoreError
 
 SUFFIX = ".ndjson"
@@ -40,7 +41,7 @@ class _File:
         self.events = self.synced = self.anchored = 0
         self.broken = False
         self._chain, self._anchors = chain, anchors
-        header = Header(file=self.name, at=_instant(now), key=chain.fingerprint)
+        header = Header(file=self.name, at=instant(now), key=chain.fingerprint)
         with anchors.alone() as held:
             _, previous = anchors.head(held)
             try:
@@ -95,7 +96,7 @@ class _File:
 
     def _anchor(self, what: str, now: dt.datetime, events: int | None = None, head: str | None = None) -> Anchor:
         return Anchor(
-            at=_instant(now),
+            at=instant(now),
             file=self.name,
             what=what,  # type: ignore[arg-type]
             events=self.events if events is None else events,
@@ -208,10 +209,6 @@ class _Forked:
     def __call__(self) -> None:
         if (trail := self._trail()) is not None:
             trail._reset()
-
-
-def _instant(at: dt.datetime) -> str:
-    return at.astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_BINARY", 0)

@@ -117,6 +117,7 @@ def _serving(place: Workplace) -> Iterator[Work]:
             pull=partial(_pull, place, stop),
             reconcile=partial(_reconcile, place),
             load=partial(_load, place),
+            release=partial(_release, place),
             run=place.run,
             note=note,
             clock=_now,
@@ -159,8 +160,14 @@ def _reconcile(place: Workplace) -> Outcome:
     return Outcome(result="needs a person", counts=counts, exit_code=EXIT_REFUSED)
 
 
+def _release(place: Workplace) -> Outcome:
+    from fhirbridge.cli.releasing import run_release  # the door's libraries, which other jobs need not load
+
+    return run_release(place)[1]
+
+
 def _load(place: Workplace, source: Path) -> Any:
-    return load_records(place, source, today=_now().astimezone(place.study.schedule.zone).date(), quiet=True)
+    return load_records(place, source, today=place.today, quiet=True)
 
 
 def _list(place: Workplace, plan: list[Planned], as_json: bool) -> None:

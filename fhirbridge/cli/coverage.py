@@ -13,7 +13,6 @@ from fhirbridge.cli.app import AsJson, app, working
 from fhirbridge.cli.subjects import every_subject, numbered, result_of
 from fhirbridge.cli.workplace import Workplace
 from fhirbridge.errors import InputError
-from fhirbridge.store.instants import utc_now
 from fhirbridge.sync.pull.concordance import AGREEMENTS, Agreement
 from fhirbridge.sync.pull.coverage import STATES, YARDSTICK, Coverage, State, cover, exact, filled
 from fhirbridge.sync.pull.coverage_chart import svg
@@ -41,7 +40,7 @@ def coverage(
             raise InputError(f"{plot} cannot be drawn: name a file that ends in .svg.")
         subjects = [numbered(place, subject)] if subject else every_subject(place)
         study = place.pulled_study
-        today = utc_now().astimezone(study.schedule.zone).date()
+        today = place.today
         found = cover(place.bound_store, study, subjects, lambda one: result_of(one, study), today=today)
         if plot is not None:
             _draw(found, plot)

@@ -94,7 +94,7 @@ def write_concept_map(
         if laboratory not in place.laboratories.names():
             known = ", ".join(place.laboratories.names())
             raise InputError(f"no file names a laboratory {laboratory!r}. There are: {known}.")
-        chosen = day.date() if day else dt.datetime.now(place.study.schedule.zone).date()
+        chosen = day.date() if day else place.today
         resource = concept_map(place.laboratories, laboratory, chosen)
         if output is None:
             console.emit(resource)

@@ -8,7 +8,6 @@ import fhirbridge
 import mappings
 from fhirbridge.cli.subjects import facts_of, result_of
 from fhirbridge.cli.workplace import Workplace
-from fhirbridge.store.instants import utc_now
 from fhirbridge.sync.pull.recording import Recorder
 
 
@@ -23,7 +22,7 @@ def recorder(place: Workplace, run: str) -> Recorder:
         checks=place.validator,
         facts=lru_cache(maxsize=4096)(partial(facts_of, place)),
         result_facts=partial(result_of, study=study),
-        today=utc_now().astimezone(study.schedule.zone).date(),
+        today=place.today,
         software=f"fhirbridge {fhirbridge.__version__}",
         run=run,
     )

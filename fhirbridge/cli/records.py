@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -41,8 +40,7 @@ def ingest(
     same file twice changes nothing. The columns are those of `fhirbridge dictionary`.
     """
     with working(context, as_json) as place:
-        today = dt.datetime.now(place.study.schedule.zone).date()
-        loaded = load_records(place, source, today=today, moved=move or (), quiet=as_json)
+        loaded = load_records(place, source, today=place.today, moved=move or (), quiet=as_json)
         if as_json:
             console.emit(loaded.as_dict())
         else:

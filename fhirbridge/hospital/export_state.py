@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from fhirbridge.elements import instant
 from fhirbridge.errors import ConfigurationError, InputError, Resource
 
 Level = Literal["system", "patient", "group"]
@@ -46,7 +47,7 @@ class ExportQuestion(msgspec.Struct, frozen=True, kw_only=True):
         if self.types:
             asked.append(("_type", ",".join(self.types)))
         if self.since is not None:
-            asked.append(("_since", self.since.isoformat(timespec="milliseconds").replace("+00:00", "Z")))
+            asked.append(("_since", instant(self.since)))
         return asked + [("_typeFilter", one) for one in self.type_filters]
 
 

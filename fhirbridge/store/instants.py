@@ -1,9 +1,11 @@
-"""Instants as the store writes them: UTC to the millisecond and of equal width, so that text sorts as time does."""
+"""Instants as the store writes them, and the clock they come from."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+
+from fhirbridge.elements import instant
 
 Clock = Callable[[], datetime]
 Now = Callable[[], str]
@@ -17,4 +19,4 @@ def utc_now() -> datetime:
 
 def written(moment: datetime) -> str:
     """Return an instant as text, like 2026-11-22T14:49:24.000Z."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return instant(moment)

@@ -29,6 +29,8 @@ ASKS = {
     "above the assay's limit": "an exact number above what the assay can quantify",
     "limit is not the assay's": "the result is censored at another limit than the assay's: diluted, or another assay",
     "detected or not is unsaid": "it lies below a limit of detection, which may mean detected or not detected",
+    "assay not in the study file": "below a limit of an assay of which the study file does not say whether that means "
+    "detected: add it there, with tells_not_detected",
     "answer and number contradict": "the answer in words and the number beside it lie on two sides of the threshold",
 }
 """Flags with which the canonical value is given, for a person to judge."""

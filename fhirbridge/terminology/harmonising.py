@@ -23,6 +23,7 @@ from fhirbridge.terminology.judging import (
     leaves_detection_open,
     limits,
     quantification,
+    unsaid_of_assay,
 )
 from fhirbridge.terminology.labels import contradict
 from fhirbridge.terminology.laboratories import ANY, Laboratories, LaboratoryTest, ReportedCode
@@ -206,6 +207,8 @@ def _valued(
     canonical = units.converted(reported, test.factor, test.canonical_unit)
     if leaves_detection_open(reading, canonical, answer, assay):
         found.add("detected or not is unsaid")
+    if unsaid_of_assay(canonical, analyte, assay):
+        found.add("assay not in the study file")
     check_possible(canonical, test, analyte, found)
     check_answer(canonical, answer, assay, found)
     return _limited(found, reported, test, analyte, assay, canonical, None)

@@ -29,26 +29,19 @@ _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:E[+-]?[0-9]{1,2})?", r
 _LOINC = re.compile(r"([0-9]{1,6})-([0-9])", re.ASCII)
 
 
-def load(paths: Iterable[Path]) -> Laboratories:
-    """Read CSV files, in the order of their names. Raises ConfigurationError."""
-    rows = [row for path in sorted(paths) for row in _rows(path)]
-    _check_together(rows)
-    return Laboratories(tuple(rows))
+def load(places: Iterable[Path]) -> Laboratories:
+    """Read files, and every ``*.csv`` in folders, as one table, in the order of their names.
 
-
-def load_directory(directory: Path) -> Laboratories:
-    """Read every ``*.csv`` in a directory. Raises ConfigurationError."""
-    return load(directory.glob("*.csv"))
-
-
-def load_all(places: Iterable[Path]) -> Laboratories:
-    """Read files, and every ``*.csv`` in folders, as one table. Raises ConfigurationError, for a missing one too."""
+    Raises ConfigurationError for a row that breaks a rule, and for a file or folder that is not there.
+    """
     paths: list[Path] = []
     for place in places:
         if not place.exists():
             raise ConfigurationError(f"setting 'laboratories': there is no file or folder {place}.")
         paths += place.glob("*.csv") if place.is_dir() else [place]
-    return load(paths)
+    rows = [row for path in sorted(paths) for row in _rows(path)]
+    _check_together(rows)
+    return Laboratories(tuple(rows))
 
 
 def digest(laboratories: Laboratories) -> str:

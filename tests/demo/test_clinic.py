@@ -20,10 +20,10 @@ from fhirbridge.errors import Resource
 from fhirbridge.hospital import Hospital
 from fhirbridge.records.values import Censored, LabValue, Number
 from fhirbridge.study import Study
+from fhirbridge.terminology import laboratory_files
 from fhirbridge.terminology.concepts import read_coded
 from fhirbridge.terminology.harmonising import Harmonised, Reported, harmonise
 from fhirbridge.terminology.laboratories import Laboratories, ReportedCode
-from fhirbridge.terminology.laboratory_files import load_directory
 from fhirbridge.terminology.structures import read_quantity
 from fhirbridge.terminology.texts import read_text
 from fhirbridge.validation import Validator
@@ -40,7 +40,7 @@ def clinic(study: Study) -> list[Chart]:
 
 @pytest.fixture(scope="module")
 def laboratories() -> Laboratories:
-    return load_directory(STUDY_FILE.parents[1] / "laboratories")
+    return laboratory_files.load([STUDY_FILE.parents[1] / "laboratories"])
 
 
 def test_the_same_arguments_give_the_same_bytes(study: Study, clinic: list[Chart]) -> None:

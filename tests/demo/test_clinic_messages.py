@@ -22,10 +22,10 @@ from fhirbridge.sync.pull.observations import Source, incoming
 from fhirbridge.sync.pull.recognising import LaboratoryNames
 from fhirbridge.sync.pull.reports import ReportStates
 from fhirbridge.terminology.analytes import with_laboratories
-from fhirbridge.terminology.laboratory_files import load_directory
+from fhirbridge.terminology.laboratory_files import load
 from tests.demo.conftest import STUDY_FILE
 
-LABORATORIES_FILES = load_directory(STUDY_FILE.parents[1] / "laboratories")
+LABORATORIES_FILES = load([STUDY_FILE.parents[1] / "laboratories"])
 NAMES = LaboratoryNames(LABORATORIES_FILES)
 SENDERS = Senders(names={"NORTHLIS": "North Hospital", "SUEDLIS": "South Reference Laboratory"}, laboratories=NAMES)
 

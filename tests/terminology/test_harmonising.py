@@ -18,14 +18,14 @@ from fhirbridge.terminology.flags import ASKS, STOPS, Flag
 from fhirbridge.terminology.harmonising import Harmonised, Reported, harmonise
 from fhirbridge.terminology.labels import contradict
 from fhirbridge.terminology.laboratories import ANY, ReportedCode
-from fhirbridge.terminology.laboratory_files import load_directory
+from fhirbridge.terminology.laboratory_files import load
 from fhirbridge.terminology.structures import read_quantity
 from fhirbridge.terminology.texts import read_text
 from fhirbridge.terminology.units import Amount
 
 ROOT = Path(__file__).parent.parent.parent
 FILES = ROOT / "mappings" / "laboratories"
-SHIPPED = load_directory(FILES)
+SHIPPED = load([FILES])
 TRIAL = studies.load(ROOT / "mappings" / "studies" / "nct07120750.toml")
 STUDY = with_laboratories(TRIAL, SHIPPED)
 NORTH, SOUTH = "North Hospital", "South Reference Laboratory"

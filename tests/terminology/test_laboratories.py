@@ -19,7 +19,7 @@ from fhirbridge.terminology.analytes import with_laboratories
 from fhirbridge.terminology.concept_maps import concept_map
 from fhirbridge.terminology.harmonising import Harmonised, Reported, harmonise
 from fhirbridge.terminology.laboratories import Laboratories, ReportedCode
-from fhirbridge.terminology.laboratory_files import COLUMNS, load, load_directory
+from fhirbridge.terminology.laboratory_files import COLUMNS, load
 from fhirbridge.terminology.texts import read_text
 from fhirbridge.terminology.units import Amount
 from fhirbridge.terminology.worklist import merged, worklist
@@ -29,7 +29,7 @@ from mappings import resources
 
 ROOT = Path(__file__).parent.parent.parent
 FILES = ROOT / "mappings" / "laboratories"
-SHIPPED = load_directory(FILES)
+SHIPPED = load([FILES])
 TRIAL = studies.load(ROOT / "mappings" / "studies" / "nct07120750.toml")
 STUDY = with_laboratories(TRIAL, SHIPPED)
 NORTH, SOUTH = "North Hospital", "South Reference Laboratory"
@@ -77,6 +77,25 @@ def test_a_new_laboratory_and_a_new_analyte_are_one_row(tmp_path: Path) -> None:
     assert observation["code"]["coding"][0]["code"] == "1834-1"
     assert observation["referenceRange"][0]["low"]["value"] == Decimal("0.5")
     assert not has_errors(Validator.load([ROOT / "profiles"]).validate(observation))
+
+
+@pytest.mark.parametrize(
+    ("text", "flagged"),
+    [("<20", ["assay not in the study file"]), ("<20 detected", ["assay not in the study file"]), ("500", [])],
+)
+def test_below_the_limit_of_an_assay_that_only_a_laboratory_knows_nobody_said_that_it_was_detected(
+    tmp_path: Path, text: str, flagged: list[str]
+) -> None:
+    dna = {"code": "DNA", "analyte": "HBV-DNA", "loinc": "42595-9", "unit": "IU/mL", "canonical_unit": "[IU]/mL",
+           "factor": "1", "assay": "West PCR", "lloq": "20"}  # fmt: skip
+    laboratories = written(tmp_path, row(**dna))
+    result = Reported(
+        laboratory="West", codes=(ReportedCode("urn:west", "DNA"),), label=None, reading=read_text(text),
+        collected=DAY, unit="IU/mL",
+    )  # fmt: skip
+    found = harmonise(result, laboratories, with_laboratories(TRIAL, laboratories))
+    assert (found.assay, flags(found)) == ("West PCR", flagged)
+    assert found.canonical is not None
 
 
 def test_a_laboratory_without_codes_is_found_by_its_exact_label(tmp_path: Path) -> None:
@@ -142,10 +161,10 @@ def test_unknown_columns_and_other_files_are_refused(tmp_path: Path) -> None:
     for text in ("laboratory,colour\n", "laboratory\n", "\ufeff" + HEADER + "\nWest\n", ""):
         (tmp_path / "bad.csv").write_text(text, encoding="utf-8")
         with pytest.raises(ConfigurationError, match=r"bad\.csv"):
-            load_directory(tmp_path)
+            load([tmp_path])
     (tmp_path / "bad.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigurationError, match=r"bad\.csv"):
-        load_directory(tmp_path)
+        load([tmp_path])
 
 
 def test_every_canonical_unit_shipped_is_a_ucum_unit() -> None:

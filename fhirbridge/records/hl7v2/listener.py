@@ -96,7 +96,10 @@ class Listener:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
             self._server = socket.create_server(self._place, family=family, backlog=self._limits.connections)
         except OSError as error:
-            raise ConfigurationError(f"cannot listen on {host} port {port}: {error.strerror}.") from error
+            raise ConfigurationError(
+                f"cannot listen on {host} port {port}: {error.strerror}. Change `hl7_port` (--port PORT) or "
+                "`hl7_address`; each listener needs a port of its own."
+            ) from error
         self._place = self._server.getsockname()[:2]
         self._server.settimeout(_POLL_SECONDS)
         self._writer.start()

@@ -5,6 +5,7 @@
         DefinitionsMissing              not-found     500     2    no hl7.fhir.r4.core package here
       InputError                        structure     400     2    a file or body that cannot be used at all
         ProfileError                    invalid       422     2    a StructureDefinition that is itself wrong
+        Expired                         expired       410     2    a page of a state that is kept no longer
       Refused                           invalid       422     1    data that breaks a rule; the rest goes on
         RecordError                     invalid       422     1    one field of one study record
         MappingError                    not-supported 422     1    a record that FHIR R4 cannot express
@@ -62,6 +63,13 @@ class ProfileError(InputError):
 
     issue_code = "invalid"
     http_status = 422
+
+
+class Expired(InputError):
+    """A page is asked for of a state of a release that is kept no longer; the search is to be made anew."""
+
+    issue_code = "expired"
+    http_status = 410
 
 
 class Refused(FhirbridgeError):

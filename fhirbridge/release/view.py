@@ -5,9 +5,12 @@ Pure, and total: whatever a resource holds, it is let out by the table in ``lett
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable
 from typing import Any
+
+import msgspec
 
 from fhirbridge.elements import CANONICAL, STUDY_TAG, Element, coding, concept
 from fhirbridge.errors import ConfigurationError, Resource
@@ -77,6 +80,13 @@ class View:
             _mask(resource, made)
         shown = id if kind in PUBLIC else self.names.id(kind, id)
         return {"resourceType": kind, "id": shown, "meta": self._meta(meta, kind, one), **made}
+
+    @property
+    def digest(self) -> str:
+        """What the contents of a release follow from, but for the resources: the agreement's rules, key and words."""
+        rules = self.agreement.registry, self.agreement.study, self.agreement.types, self.agreement.view
+        told = msgspec.json.encode((rules, sorted(self._words), sorted(self._systems), self.names.id("digest", "")))
+        return hashlib.sha256(told).hexdigest()
 
     def patient(self, id: str) -> str:
         """Return the id under which the registry knows the Patient that has this id in the store."""

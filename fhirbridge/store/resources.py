@@ -26,7 +26,7 @@ from sqlalchemy import (
 from fhirbridge import fhirjson
 from fhirbridge.elements import STUDY_TAG
 from fhirbridge.errors import Resource, StoreError
-from fhirbridge.store import consents
+from fhirbridge.store import changes, consents
 from fhirbridge.store.instants import Now
 from fhirbridge.store.schema import resource as current
 from fhirbridge.store.schema import version
@@ -172,6 +172,9 @@ class Transaction:
         if versions:
             self._connection.execute(insert(version), versions)
         consents.keep(self._connection, rows)
+        if rows:
+            changed = {row["study"] for row in rows}
+            changes.note(self._connection, changed, consents=any(row["type"] == "Consent" for row in rows))
 
     def _keep_statistics(self, first: int, last: int) -> None:
         """Have PostgreSQL look at the table each time it has doubled: until it has, it scans it for a few ids."""

@@ -19,9 +19,10 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    text,
 )
 
-REVISION = "0004"
+REVISION = "0005"
 """The newest migration."""
 
 REVISION_TABLE = "fhirbridge_schema"
@@ -213,7 +214,7 @@ consent = Table(
     Column("compartment", TEXT, nullable=False),
     Column("active", Boolean, nullable=False),
     Column("since", TEXT, nullable=False),
-    Index("consent_by_compartment", "study", "compartment"),
+    Index("consent_by_compartment", "study", "compartment", "active"),
     comment="Each Consent resource: whether it is active, and since when.",
 )
 
@@ -248,6 +249,11 @@ link_event = Table(
     comment="What was ever done to a link, and who looked at one; append-only.",
 )
 
+BY_REPORT = " (by its report)"
+"""Ends the version of a result whose report took it back: the result itself stays as it was at the source."""
+ENDS_BY_REPORT = text(f"substr(version, length(version) - {len(BY_REPORT) - 1}) = '{BY_REPORT}'")
+"""Written out, since neither database finds an index of some rows by a condition with parameters."""
+
 arrival = Table(
     "arrival",
     metadata,
@@ -263,6 +269,16 @@ arrival = Table(
     Column("run", TEXT, nullable=False),
     Index("arrival_of_subject", "study", "subject", "feed", "reference", "key"),
     Index("arrival_of_source", "study", "feed", "reference", "key"),
+    Index("arrival_of_run", "study", "run", "subject"),
+    Index(
+        "arrival_by_report",
+        "study",
+        "feed",
+        "subject",
+        "reference",
+        sqlite_where=ENDS_BY_REPORT,
+        postgresql_where=ENDS_BY_REPORT,
+    ),
     comment="Every version of every result that a source sent, naming no patient; append-only.",
 )
 

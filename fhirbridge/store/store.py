@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Unpack
 
 from sqlalchemy import Engine, RowMapping, Select, func, insert, select
@@ -35,6 +36,7 @@ from fhirbridge.store.instants import utc_now, written
 from fhirbridge.store.links import Links
 from fhirbridge.store.messages import Messages
 from fhirbridge.store.pulls import Pulls
+from fhirbridge.store.releases import Releases
 from fhirbridge.store.resources import Stored, Transaction
 from fhirbridge.store.runs import Run, Tally
 from fhirbridge.store.schema import binding, failure, version
@@ -87,6 +89,11 @@ class Store:
     def clients(self) -> Clients:
         """Which registries' systems may ask for tokens, and what was taken back."""
         return Clients(self._engine, self._clock)
+
+    @cached_property
+    def releases(self) -> Releases:
+        """What each data-use agreement lets out, and the index to find it by."""
+        return Releases(self._engine, self._clock)
 
     def close(self) -> None:
         """Close all connections."""

@@ -27,6 +27,7 @@ from fhirbridge.cli.inbox_choice import (
     subject_of,
 )
 from fhirbridge.cli.recording import recorder
+from fhirbridge.cli.subjects import number_of
 from fhirbridge.cli.workplace import Workplace
 from fhirbridge.errors import EXIT_REFUSED, ConfigurationError, InputError, Refused
 from fhirbridge.records.overriding import check_recordable
@@ -63,7 +64,8 @@ def list_inbox(
         if as_json:
             console.emit({"candidates": [telling.candidate(one) for one in found]})
         elif found:
-            inbox_shown.listed(found[:limit], place.study.schedule.zone, dt.datetime.now(dt.UTC))
+            numbers = {subject: number_of(place, subject) for subject in {one.subject for one in found[:limit]}}
+            inbox_shown.listed(found[:limit], numbers, place.study.schedule.zone, dt.datetime.now(dt.UTC))
             if len(found) > limit:
                 console.say("… and more: --limit shows more of them, --json all; `fhirbridge inbox counts` counts.")
             console.say(f"Next: fhirbridge inbox show {found[0].name}")
@@ -89,7 +91,7 @@ def show_candidate(context: typer.Context, candidate: Named, as_json: AsJson = F
             console.emit(telling.candidate(found) | told)
             return
         zone, now = place.study.schedule.zone, dt.datetime.now(dt.UTC)
-        inbox_shown.shown(found, came, decided, zone, now)
+        inbox_shown.shown(found, number_of(place, found.subject), came, decided, zone, now)
         console.say(f"Next: {inbox_shown.possible(found)}")
 
 
@@ -124,8 +126,7 @@ def accept_candidates(
     """
     with working(context, as_json) as place:
         some = chosen(place, candidates, every=every, analyte=analyte, subject=subject, states=("waiting", "reopened"))
-        if every and some and not yes and not _confirmed(f"Accept {console.many(len(some), 'candidate')}?", as_json):
-            raise typer.Exit(EXIT_REFUSED)
+        _be_sure("Accept", some, ask=every and not yes, as_json=as_json)
         _decide(place, some, "accept", by=by, reason=reason, as_json=as_json)
 
 
@@ -147,8 +148,7 @@ def reject_candidates(
     """
     with working(context, as_json) as place:
         some = chosen(place, candidates, every=every, analyte=analyte, subject=subject, states=INBOX)
-        if every and some and not yes and not _confirmed(f"Reject {console.many(len(some), 'candidate')}?", as_json):
-            raise typer.Exit(EXIT_REFUSED)
+        _be_sure("Reject", some, ask=every and not yes, as_json=as_json)
         _decide(place, some, "reject", by=by, reason=reason, as_json=as_json)
 
 
@@ -218,10 +218,14 @@ def make_token(
             )
 
 
-def _confirmed(question: str, as_json: bool) -> bool:
+def _be_sure(verb: str, some: Sequence[Choice], *, ask: bool, as_json: bool) -> None:
+    """Ask before all that wait are decided on; without a yes nothing is. Raises InputError where nobody can answer."""
+    if not (some and ask):
+        return
     if as_json:
         raise InputError("--all with --json does not ask: give --yes.")
-    return typer.confirm(question)
+    if not typer.confirm(f"{verb} {console.many(len(some), 'candidate')}?"):
+        raise typer.Exit(EXIT_REFUSED)
 
 
 def _decide(
@@ -258,8 +262,7 @@ def _decided(place: Workplace, one: Choice, new: NewDecision, run: str) -> Candi
     found = one.candidate
     decisions.check(found.state, found.reasons, new, candidate=found.name)
     if new.action in ("accept", "override"):
-        today = dt.datetime.now(place.study.schedule.zone).date()
-        check_recordable(found.proposal, new.value, place.pulled_study, today, candidate=found.name)
+        check_recordable(found.proposal, new.value, place.pulled_study, place.today, candidate=found.name)
     return place.bound_store.candidates.decide(
         found.key, new.action, by=new.by, reason=new.reason, value=new.value, seen=one.seen, run=run
     )

@@ -14,18 +14,18 @@ from fhirbridge.store import Candidate, Decision, telling
 from fhirbridge.store.decisions import STATES
 
 
-def listed(found: Sequence[Candidate], zone: dt.tzinfo, now: dt.datetime) -> None:
-    """Print candidates as a table: reported value beside the proposed one."""
+def listed(found: Sequence[Candidate], numbers: Mapping[str, str | None], zone: dt.tzinfo, now: dt.datetime) -> None:
+    """Print candidates as a table: reported value beside the proposed one; ``numbers`` are those of their subjects."""
     rows = []
     for one in found:
         said = telling.candidate(one)["proposal"] or {}
         why = "\n".join(_foremost(one.reasons)) or one.state
         why = why if one.state == "waiting" else f"{one.state}: {why}" if why != one.state else one.state
         rows.append(
-            (one.name, one.analyte or None, placed(one), said.get("reported"), proposed(said), why,
-             console.moment(one.changed, zone, now))
+            (one.name, numbers[one.subject], "\n".join(filter(None, (one.analyte, placed(one)))), said.get("reported"),
+             proposed(said), why, console.moment(one.changed, zone, now))
         )  # fmt: skip
-    console.table("Inbox", "name", "analyte", "visit", "reported", "proposed", "why", "since", rows=rows)
+    console.table("Inbox", "name", "subject", "analyte, visit", "reported", "proposed", "why", "since", rows=rows)
 
 
 def _foremost(reasons: Sequence[str]) -> Sequence[str]:
@@ -49,10 +49,16 @@ def proposed(said: Mapping[str, Any]) -> str | None:
 
 
 def shown(
-    one: Candidate, came: Sequence[Mapping[str, Any]], decided: Sequence[Decision], zone: dt.tzinfo, now: dt.datetime
+    one: Candidate,
+    number: str | None,
+    came: Sequence[Mapping[str, Any]],
+    decided: Sequence[Decision],
+    zone: dt.tzinfo,
+    now: dt.datetime,
 ) -> None:
     """Print one candidate: how it stands, what would be recorded, its source's versions, its decisions."""
-    console.say(f"{one.name}: {one.state} since {console.moment(one.changed, zone, now)}, of Patient/{one.subject}")
+    whose = f"subject {number} (Patient/{one.subject})" if number else f"Patient/{one.subject}"
+    console.say(f"{one.name}: {one.state} since {console.moment(one.changed, zone, now)}, of {whose}")
     if one.reasons:
         console.say(f"Why: {'; '.join(one.reasons)}")
     said = telling.candidate(one)["proposal"] or {}

@@ -7,7 +7,8 @@ hospital numbers are shown by one command only, which puts on record who asked f
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,8 +19,9 @@ from fhirbridge.cli import console
 from fhirbridge.cli.app import AsJson, HospitalUrl, app, working
 from fhirbridge.cli.decisions import By, user
 from fhirbridge.cli.workplace import Workplace
-from fhirbridge.errors import EXIT_REFUSED, InputError
+from fhirbridge.errors import EXIT_REFUSED, ConfigurationError, InputError
 from fhirbridge.store.links import Event, Link
+from fhirbridge.sync.leasing import Leases
 from fhirbridge.sync.pull.linked import Linked, Mismatch, NoConsent, NotFound
 from fhirbridge.sync.pull.linking import Resolved
 
@@ -58,13 +60,15 @@ def import_log(
     """Seal and keep the enrolment log: columns subject, identifier, birth_date, sex and, if need be, system.
 
     A bad row is set aside and the rest goes on; exits 1 if there was one. Importing the same log twice changes nothing.
+    Of whoever gets another number, what came until now reopens at the next pull.
 
     Example: fhirbridge linking import enrolment.csv --system urn:oid:1.2.36.146.595.217.0.1
     """
     with working(context, as_json, linking_system=system) as place, place.run("linking") as run:
-        report = place.linking().import_log(
-            file, system=place.settings.linking_system, by=by or user(), replace=replace
-        )
+        with _no_pull(place) if replace else nullcontext():
+            report = place.linking().import_log(
+                file, system=place.settings.linking_system, by=by or user(), replace=replace
+            )
         run.end("refused" if report.refused else "done", report.counts)
         if as_json:
             console.emit({**report.counts, "findings": [console.as_dict(one) for one in report.findings]})
@@ -188,6 +192,15 @@ def forget(
             console.emit({"forgotten": event.subject, "links": count})
         else:
             console.say(f"Forgotten: {event.subject} ({console.many(count, 'link')}).")
+
+
+@contextmanager
+def _no_pull(place: Workplace) -> Iterator[None]:
+    """Keep pulls away while the block runs: one would take results by the numbers that are replaced."""
+    with Leases(place.bound_store) as leases:
+        if leases.take(f"pull:{place.study.id}") is None:
+            raise ConfigurationError("a pull of this study is under way. Wait until it has ended, then import again.")
+        yield
 
 
 def _subjects(place: Workplace) -> Sequence[Linked | Link]:

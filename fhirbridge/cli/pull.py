@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -17,7 +18,7 @@ from fhirbridge.automation.stopping import stopping
 from fhirbridge.cli import console
 from fhirbridge.cli.app import AsJson, HospitalUrl, app, working
 from fhirbridge.cli.recording import recorder
-from fhirbridge.cli.subjects import follow_up_of
+from fhirbridge.cli.subjects import follow_ups_of
 from fhirbridge.cli.workplace import Run, Workplace
 from fhirbridge.errors import EXIT_INTERRUPTED, EXIT_REFUSED, EXIT_SERVER, ConfigurationError, InputError
 from fhirbridge.hospital import Hospital
@@ -31,10 +32,10 @@ from fhirbridge.sync.pull.bulk import BulkOptions, ask_in_bulk
 from fhirbridge.sync.pull.cases import Context
 from fhirbridge.sync.pull.from_messages import Senders
 from fhirbridge.sync.pull.funnel import ENDS, FATES
+from fhirbridge.sync.pull.linked import Mismatch, NotFound
 from fhirbridge.sync.pull.pull import Pulling, Server
 from fhirbridge.sync.pull.pull import pull as pull_once
 from fhirbridge.sync.pull.pull_report import PullReport
-from fhirbridge.sync.pull.recognising import LaboratoryNames
 from fhirbridge.sync.pull.recording import record
 from fhirbridge.sync.pull.replay import freeze, frozen_alike
 from fhirbridge.sync.pull.spool import Spool, Spooled
@@ -127,12 +128,12 @@ def _pulling(place: Workplace, run: Run, server: Server | None, stop: threading.
         context=Context(
             study=study,
             laboratories=place.laboratories,
-            today=utc_now().astimezone(study.schedule.zone).date(),
+            today=place.today,
             mapping=place.mapping_digest,
         ),
-        names=LaboratoryNames(place.laboratories, place.settings.pull_laboratory),
+        names=place.laboratory_names,
         linking=place.linking(run.note),
-        follow_up=partial(follow_up_of, place),
+        follow_ups=partial(follow_ups_of, place),
         spool=partial(_spooled, place, run, stop),
         record=lambda: record(recorder(place, run.id)),
         server=server,
@@ -144,9 +145,8 @@ def _pulling(place: Workplace, run: Run, server: Server | None, stop: threading.
 
 def _last_judged(place: Workplace) -> dt.datetime | None:
     """Return when the last pull began that came to judge; of one that was killed or failed nobody knows."""
-    judged = ("done", "needs a person", "incomplete")
-    last = next((one for one in place.store.runs("pull", 100) if one.outcome in judged), None)
-    return dt.datetime.fromisoformat(last.started) if last else None
+    lasts = [place.store.last_run("pull", outcome=outcome) for outcome in ("done", "needs a person", "incomplete")]
+    return max((dt.datetime.fromisoformat(last.started) for last in lasts if last is not None), default=None)
 
 
 def _full_is_due(place: Workplace, now: dt.datetime) -> bool:
@@ -173,20 +173,26 @@ def show_plan(place: Workplace, as_json: bool) -> None:
         made = _plan(place, hospital)
     linking = place.linking()
     linked = linking.subjects()
-    willing = len(linking.willing(linked))
+    willing = linking.willing(linked)
+    stuck = Counter(one.state for one in willing if one.state in (NotFound.state, Mismatch.state))
+    asked = len(willing) - stuck.total()
     if as_json:
-        console.emit(made.as_dict() | {"linked": len(linked), "consenting": willing})
+        counts = {"linked": len(linked), "consenting": len(willing), "asked": asked, "stopped": dict(stuck)}
+        console.emit(made.as_dict() | counts)
         return
     rows = [
         (one.kind, "&".join(f"{name}={value}" for name, value in one.params) or "(everything)", one.incremental)
         for one in made.questions
     ]
     console.table(f"What is asked at {place.server} ({made.vendor})", "type", "asked by", "the new by", rows=rows)
-    asked = f"{made.patients} at a time, by {'POST' if made.post else 'GET'}"
     console.say(
-        f"About {willing:,} of {console.many(len(linked), 'linked subject')}, {asked}; what is new since the "
-        f"last pull, and once more the {made.look_back.days} days before it."
+        f"About {asked:,} of {console.many(len(linked), 'linked subject')}, {made.patients} at a time, by "
+        f"{'POST' if made.post else 'GET'}; what is new since the last pull, and once more the "
+        f"{made.look_back.days} days before it."
     )
+    if stuck:
+        states = ", ".join(f"{number:,} {state}" for state, number in sorted(stuck.items()))
+        console.say(f"Nothing about these, unless they can be linked by then: {states}. See fhirbridge linking list.")
     for why in made.left_out:
         console.remark(f"not asked: {why}")
 
@@ -202,6 +208,9 @@ def show_pull(report: PullReport) -> None:
     if ends:
         kept = counts["fates"]["new"] + counts["fates"]["changed"]
         console.table("What became of the new and the changed", "state", "results", rows=ends, total=("all", kept))
+    if moved := counts["moved"]:
+        states = ", ".join(f"{number:,} {end}" for end, number in moved.items())
+        console.say(f"{console.many(sum(moved.values()), 'result')} of earlier pulls now stand otherwise: {states}.")
     requests = report.traffic.requests if report.traffic else 0
     console.say(
         f"{console.many(report.asked, 'subject')} asked about, {console.many(requests, 'request')}, "
@@ -223,7 +232,7 @@ def show_pull(report: PullReport) -> None:
         console.remark(f"{console.many(report.spool.messages['faulty'], 'message')} at fault: fhirbridge messages list")
     if report.spool is not None and (nobodys := report.spool.messages["no subject"]):
         many = console.many(nobodys, "message")
-        console.remark(f"{many} of nobody in the study. If that cannot be, look at the setting linking_authorities.")
+        console.remark(f"{many} of nobody in the study. If that cannot be, look at the numbers in the enrolment log.")
     for imbalance in report.funnel.imbalances():
         console.remark(f"the counts do not balance: {imbalance}")
     if report.interrupted:
@@ -252,14 +261,13 @@ def _server(place: Workplace, run: Run, full: bool, stop: threading.Event) -> It
 
 def _spooled(place: Workplace, run: Run, stop: threading.Event) -> Spooled:
     chosen = place.settings
-    names = LaboratoryNames(place.laboratories, chosen.pull_laboratory)
     return Spool(
         store=place.store,
         seal=place.seal,
         study=place.study.id,
         linking=place.linking(run.note),
         laboratories=place.laboratories,
-        senders=Senders(names=chosen.hl7_laboratories, laboratories=names),
+        senders=Senders(names=chosen.hl7_laboratories, laboratories=place.laboratory_names),
         run=run.id,
         assume=chosen.hl7_charset,
         processing=chosen.hl7_accept_processing,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from fhirbridge.cli.workplace import Workplace
 from fhirbridge.errors import InputError, Resource
@@ -21,15 +21,23 @@ def facts_of(place: Workplace, patient: str) -> SubjectFacts | None:
     return _facts({one.type: one.content() for one in stored})
 
 
-def follow_up_of(place: Workplace, patient: str) -> FollowUp:
-    """Return the dates that decide a subject's windows; without an anchor where it is not known."""
-    facts = facts_of(place, patient)
-    return FollowUp(anchor=None) if facts is None else followed(facts, place.study.schedule)
+def follow_ups_of(place: Workplace, patients: Sequence[str]) -> dict[str, FollowUp]:
+    """Return by Patient the dates that decide a subject's windows; without an anchor where it is not known."""
+    own: dict[str, dict[str, Resource]] = {patient: {} for patient in patients}
+    for one in place.bound_store.of_compartments(place.study.id, patients, _TYPES):
+        own[one.compartment][one.type] = one.content()
+    return {patient: _followed(place, found) for patient, found in own.items()}
 
 
 def result_of(content: Resource, study: Study) -> ResultFacts | None:
     """Read back what an Observation of a laboratory result says; None for any other."""
     return laboratory_result.result_facts(content, study)
+
+
+def number_of(place: Workplace, patient: str) -> str | None:
+    """Return the number in the study of the subject who is this Patient of ours, None where the store has none."""
+    stored = place.store.iterate(place.study.id, types=["ResearchSubject"], compartment=patient)
+    return next((one.content()["identifier"][0]["value"] for one in stored), None)
 
 
 def every_subject(place: Workplace) -> Iterator[tuple[str, SubjectFacts]]:
@@ -64,10 +72,14 @@ def followed_up_at(place: Workplace) -> Callable[[str, str], FollowUp]:
             version = next(then, None)
             if version is not None:
                 found[one.type] = version.content()
-        facts = _facts(found)
-        return FollowUp(anchor=None) if facts is None else followed(facts, place.study.schedule)
+        return _followed(place, found)
 
     return of
+
+
+def _followed(place: Workplace, found: dict[str, Resource]) -> FollowUp:
+    facts = _facts(found)
+    return FollowUp(anchor=None) if facts is None else followed(facts, place.study.schedule)
 
 
 def _complete(patient: str, own: dict[str, Resource]) -> Iterator[tuple[str, SubjectFacts]]:

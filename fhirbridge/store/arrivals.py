@@ -6,11 +6,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Select, exists, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Select, exists, func, insert, or_, select
 
 from fhirbridge.store.instants import Now
-from fhirbridge.store.schema import arrival
-from fhirbridge.store.writes import batches
+from fhirbridge.store.schema import BY_REPORT as BY_REPORT
+from fhirbridge.store.schema import ENDS_BY_REPORT, arrival
+from fhirbridge.store.writes import BATCH, batches
 
 Novelty = Literal["new", "changed", "unchanged"]
 Kept = Literal["new", "changed"]
@@ -89,8 +90,11 @@ def _last(connection: Connection, study: str, feed: str, references: Iterable[st
 
 def _had(connection: Connection, study: str, feed: str, references: Iterable[str]) -> set[tuple[str, str]]:
     """Return which of these results ever arrived, each with the subjects whose it was."""
-    chosen = select(arrival.c.subject, arrival.c.reference).where(arrival.c.study == study, arrival.c.feed == feed)
-    found = (connection.execute(chosen.where(arrival.c.reference.in_(some))) for some in batches(references))
+    # By their keys: of itself SQLite would look through all that ever arrived for the study.
+    keys = select(arrival.c.key).where(arrival.c.study == study, arrival.c.feed == feed)
+    chosen = select(arrival.c.subject, arrival.c.reference)
+    named = (keys.where(arrival.c.reference.in_(some)) for some in batches(references))
+    found = (connection.execute(chosen.where(arrival.c.key.in_(some))) for some in named)
     return {(subject, reference) for rows in found for subject, reference in rows}
 
 
@@ -105,6 +109,7 @@ def latest(
     for some in batches(wanted):
         names = select(arrival.c.subject, arrival.c.reference, func.max(arrival.c.key))
         mine = names.where(arrival.c.study == study, arrival.c.subject.in_(some), arrival.c.feed == feed)
+        mine = mine.where(*_named([wanted[subject] for subject in some]))
         for subject, reference, key in connection.execute(mine.group_by(arrival.c.subject, arrival.c.reference)):
             chosen = wanted[subject]
             if chosen is None or reference.partition("#")[0] in chosen:
@@ -115,17 +120,24 @@ def latest(
     return found
 
 
+def _named(chosen: Sequence[Collection[str] | None]) -> Iterator[ColumnElement[bool]]:
+    """Yield what leaves out most of the others where a few results are wanted; parts are looked at one by one."""
+    names = {name for some in chosen for name in some or ()}
+    if None not in chosen and len(names) <= BATCH:
+        yield or_(arrival.c.reference.in_(names), arrival.c.reference.contains("#"))
+
+
 def of_keys(connection: Connection, keys: Iterable[int]) -> Iterator[Arrival]:
     """Yield these arrivals in the order of their keys."""
     for some in batches(sorted(keys)):
         yield from read(connection, select(arrival).where(arrival.c.key.in_(some)).order_by(arrival.c.key))
 
 
-def versioned(connection: Connection, study: str, feed: str, ending: str) -> dict[str, set[str]]:
-    """Return by subject the references of results of which a version that ends so ever arrived."""
+def taken_back(connection: Connection, study: str, feed: str) -> dict[str, set[str]]:
+    """Return by subject the references of results that a report ever took back: a version's end says so."""
     columns = select(arrival.c.subject, arrival.c.reference).where(arrival.c.study == study, arrival.c.feed == feed)
     found: dict[str, set[str]] = {}
-    for subject, reference in connection.execute(columns.where(arrival.c.version.endswith(ending, autoescape=True))):
+    for subject, reference in connection.execute(columns.where(ENDS_BY_REPORT)):
         found.setdefault(subject, set()).add(reference)
     return found
 

@@ -53,9 +53,9 @@ class Candidates:
         """Return by subject what arrived last of these references of a feed and of their parts; of all for None."""
         return database.read(self._engine, arrivals.latest, study, feed, wanted)
 
-    def versioned(self, study: str, feed: str, ending: str) -> dict[str, set[str]]:
-        """Return by subject the references of results of which a version that ends so ever arrived."""
-        return database.read(self._engine, arrivals.versioned, study, feed, ending)
+    def taken_back(self, study: str, feed: str) -> dict[str, set[str]]:
+        """Return by subject the references of results of which a version ``BY_REPORT`` ever arrived."""
+        return database.read(self._engine, arrivals.taken_back, study, feed)
 
     def of_subject(self, study: str, subject: str) -> list[Known]:
         """Return the results of a subject, each by its latest arrival; the candidate is None until it was judged."""

@@ -25,6 +25,9 @@ Action = Literal[
     "revealed", "resealed", "forgotten",
 ]  # fmt: skip
 
+ANEW: tuple[Action, ...] = ("replaced", "relinked")
+"""After these a subject is another person or number of the hospital: what came before may be somebody else's."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
@@ -106,10 +109,26 @@ class Links:
         with database.reading(self._engine) as connection:
             return {row[0]: row[1] for row in connection.execute(chosen.group_by(link.c.state))}
 
-    def keep(self, study: str, given: Sequence[Sealed], events: Sequence[Event]) -> None:
-        """Keep hospital numbers, those with a key in place of what was there; each begins as ``imported``."""
+    def relinked(self, study: str) -> dict[str, str]:
+        """Return when each subject was last linked anew; those who never were are left out."""
+        chosen = select(link_event.c.subject, func.max(link_event.c.at)).where(link_event.c.study == study)
+        anew = chosen.where(link_event.c.action.in_(ANEW)).group_by(link_event.c.subject)
+        with database.reading(self._engine) as connection:
+            return {row[0]: row[1] for row in connection.execute(anew)}
+
+    def forgotten(self, study: str) -> set[str]:
+        """Return the subjects of whom links were deleted at any time."""
+        chosen = select(link_event.c.subject).distinct().where(link_event.c.study == study)
+        with database.reading(self._engine) as connection:
+            return set(connection.execute(chosen.where(link_event.c.action == "forgotten")).scalars())
+
+    def keep(self, study: str, given: Sequence[Sealed], events: Sequence[Event], *, at: str | None = None) -> None:
+        """Keep hospital numbers as of an instant, now unless given, those with a key in place of what was there.
+
+        Each begins as ``imported``.
+        """
         with database.writing(self._engine) as connection:
-            at = self._instant()
+            at = at or self._instant()
             _remove(connection, [one.key for one in given if one.key is not None])
             _insert(connection, study, given, at)
             _tell(connection, study, events, at)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, and_, func, select
+from sqlalchemy import Connection, and_, case, func, select
 
 from fhirbridge import fhirjson
 from fhirbridge.store import arrivals, decisions, judgements
@@ -19,12 +19,15 @@ from fhirbridge.store.writes import batches
 Known = tuple[Candidate | None, Arrival, list[Decision]]
 """A candidate, the arrival that counts or is to be judged, and the decisions, the oldest first."""
 
+_NOTHING: frozenset[str] = frozenset()
+_PLACES = frozenset({"analyte", "visit"})
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outline:
+
+class Outline(NamedTuple):
     """One result of a subject: its latest arrival, and how its candidate stands, as far as it was judged.
 
-    ``moved`` says that it arrived later as another subject's, ``overridden`` that a person gave it another analyte.
+    ``moved`` says that it arrived later as another subject's; ``overridden`` which of analyte and visit a person ever
+    gave it instead of its own.
     """
 
     feed: str
@@ -35,8 +38,12 @@ class Outline:
     judged: int | None
     """The arrival that was judged last."""
     analyte: str
+    day: str | None
+    """Civil date of the specimen in the study's time zone."""
+    visit: str | None
+    """The visit in whose window it lies, or which it was given."""
     reasons: tuple[str, ...]
-    overridden: bool
+    overridden: frozenset[str]
 
 
 def of(connection: Connection, study: str, subjects: Collection[str]) -> dict[str, list[Outline]]:
@@ -44,24 +51,23 @@ def of(connection: Connection, study: str, subjects: Collection[str]) -> dict[st
     found: dict[str, list[Outline]] = {subject: [] for subject in subjects}
     for some in batches(subjects):
         overridden = _overridden(connection, study, some)
-        for row in _rows(connection, study, some):
-            found[row.subject].append(
-                Outline(
-                    feed=row.feed,
-                    reference=row.reference,
-                    arrival=row.key,
-                    moved=row.newest > row.key,
-                    candidate=row.candidate,
-                    judged=row.judged,
-                    analyte=row.analyte or "",
-                    reasons=tuple(fhirjson.loads(row.reasons)) if row.reasons else (),
-                    overridden=row.candidate in overridden,
-                )
+        for subject, feed, reference, key, newest, held, judged, analyte, day, visit, reasons in _rows(
+            connection, study, some
+        ):
+            named, said = overridden.get(held, _NOTHING), _reasons(reasons)
+            found[subject].append(
+                Outline(feed, reference, key, newest > key, held, judged, analyte, day, visit, said, named)
             )
     return found
 
 
-def _rows(connection: Connection, study: str, subjects: Collection[str]) -> Iterable[Row[Any]]:
+@lru_cache(maxsize=4096)
+def _reasons(written: str | None) -> tuple[str, ...]:
+    return tuple(fhirjson.loads(written)) if written else ()
+
+
+def _rows(connection: Connection, study: str, subjects: Collection[str]) -> Iterable[Sequence[Any]]:
+    """Yield the columns of an outline, with the newest arrival of the result, whosever it is, instead of ``moved``."""
     named = (arrival.c.subject, arrival.c.feed, arrival.c.reference)
     chosen = select(*named, func.max(arrival.c.key).label("key"))
     mine = chosen.where(arrival.c.study == study, arrival.c.subject.in_(subjects)).group_by(*named).subquery()
@@ -74,20 +80,21 @@ def _rows(connection: Connection, study: str, subjects: Collection[str]) -> Iter
         candidate.c.reference == mine.c.reference,
     )  # fmt: skip
     stands = (
-        candidate.c.key.label("candidate"), candidate.c.arrival.label("judged"), candidate.c.analyte,
-        candidate.c.reasons,
+        candidate.c.key, candidate.c.arrival, func.coalesce(candidate.c.analyte, ""),
+        func.substr(candidate.c.collected, 1, 10), case((candidate.c.inside, candidate.c.visit)), candidate.c.reasons,
     )  # fmt: skip
-    columns = (*mine.c, newest.scalar_subquery().label("newest"), *stands)
-    found = select(*columns).select_from(mine.outerjoin(candidate, same))
+    found = select(*mine.c, newest.scalar_subquery(), *stands).select_from(mine.outerjoin(candidate, same))
     return connection.execute(found.order_by(mine.c.key))
 
 
-def _overridden(connection: Connection, study: str, subjects: Collection[str]) -> set[int]:
-    """Return the candidates of which a decision ever named another analyte."""
+def _overridden(connection: Connection, study: str, subjects: Collection[str]) -> dict[int, frozenset[str]]:
+    """Return, by candidate, which of analyte and visit a decision ever named otherwise."""
     chosen = select(decision.c.candidate, decision.c.value).join(candidate, candidate.c.key == decision.c.candidate)
     theirs = chosen.where(candidate.c.study == study, candidate.c.subject.in_(subjects))
-    rows = connection.execute(theirs.where(decision.c.action == "override"))
-    return {key for key, value in rows if "analyte" in fhirjson.loads(bytes(value or b"{}"))}
+    found: dict[int, frozenset[str]] = {}
+    for key, value in connection.execute(theirs.where(decision.c.action == "override")):
+        found[key] = found.get(key, _NOTHING) | (_PLACES & fhirjson.loads(bytes(value or b"{}")).keys())
+    return found
 
 
 def known(connection: Connection, outlined: Iterable[Outline]) -> list[Known]:

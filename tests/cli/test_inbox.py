@@ -125,6 +125,14 @@ def test_the_list_shows_reported_beside_proposed_value_and_why_it_waits(quick: R
     assert "Next: fhirbridge inbox show C-1" in listed.out
 
 
+def test_the_list_and_what_is_shown_name_the_subject_by_its_number(quick: Run, found: Found) -> None:
+    first, second = found(1), found(2)
+    listed = quick("inbox", "list").out.splitlines()
+    for one, number in ((first, "SZ-901"), (second, "SZ-902")):
+        assert number in next(line for line in listed if one.name in line)
+    assert f"of subject SZ-901 (Patient/{first.subject})" in quick("inbox", "show", first.name).out
+
+
 def test_the_list_can_be_narrowed_and_asked_for_other_states(quick: Run, found: Found) -> None:
     first = found(1)
     found(2, analyte="HBSAG")

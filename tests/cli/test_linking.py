@@ -10,7 +10,10 @@ from typing import NamedTuple
 import pytest
 
 from fhirbridge.errors import EXIT_DONE, EXIT_REFUSED, EXIT_SERVER, EXIT_UNUSABLE
+from fhirbridge.store import Store
+from fhirbridge.sync.leasing import Leases
 from tests.cli.conftest import Run
+from tests.records.hl7v2.making import OBR, OBX, PID, message
 from tests.sync.breakable_hospital import BreakableHospital
 
 SYSTEM = "urn:oid:1.2.3"
@@ -119,12 +122,27 @@ def test_a_mismatch_exits_1_with_what_to_do_and_the_mended_log_links(
     ran = linked("linking", "check")
     assert ran.code == EXIT_REFUSED
     assert "another birth date" in ran.out
-    assert "linking show" in ran.out
+    assert "linking show SUBJECT --reveal --reason WHY" in ran.out
     assert all(word not in ran.out + ran.err for word in ("MRN", "1900", known.birth_date, "h-patient"))
     shown = linked("linking", "show", known.number, "--json").json
     assert (shown["state"], "--replace" in shown["remedy"], "hospital" in shown) == ("mismatch", True, False)
     at_hospital(breakable, known)
     assert linked("linking", "check").code == EXIT_DONE
+
+
+def test_a_pull_s_plan_does_not_count_whom_nothing_is_asked_about(
+    linked: Run, known: Known, breakable: BreakableHospital
+) -> None:
+    planned = linked("pull", "--plan", "--json").json
+    counts = ("linked", "consenting", "asked", "stopped")
+    assert [planned[name] for name in counts] == [1, 1, 1, {}]
+    at_hospital(breakable, known, birthDate="1900-01-01")
+    linked("linking", "check")
+    planned = linked("pull", "--plan", "--json").json
+    assert [planned[name] for name in counts] == [1, 1, 0, {"mismatch": 1}]
+    said = linked("pull", "--plan").out
+    assert "About 0 of 1 linked subject," in said
+    assert "Nothing about these, unless they can be linked by then: 1 mismatch." in said
 
 
 def test_the_hospital_s_server_down_exits_3(linked: Run, breakable: BreakableHospital) -> None:
@@ -168,6 +186,35 @@ def test_a_changed_number_needs_replace(linked: Run, known: Known) -> None:
     assert linked("linking", "import", "log.csv", "--system", SYSTEM, "--replace").code == EXIT_DONE
     events = linked("linking", "history", "--json").json["events"]
     assert [one["action"] for one in events] == ["imported", "replaced"]
+
+
+def test_no_number_is_replaced_while_a_pull_takes_results_by_it(linked: Run, known: Known) -> None:
+    log(known, "MRN-0002")
+    replace = ("linking", "import", "log.csv", "--system", SYSTEM, "--replace")
+    with Store.open("sqlite:///fhirbridge.db") as store, Leases(store) as leases:
+        leases.take("pull:nct07120750")
+        refused = linked(*replace)
+    assert (refused.code, "under way" in refused.err) == (EXIT_UNUSABLE, True)
+    assert linked(*replace).code == EXIT_DONE
+
+
+def test_messages_of_an_authority_that_no_setting_names_are_kept_and_taken_once_one_does(
+    linked: Run, known: Known, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    born, sex = known.birth_date.replace("-", ""), known.sex[0].upper()
+    pid = PID.replace("H0042^^^HOSP&1.2.3.4&ISO", "MRN-0001^^^HOSP").replace("19700102|F", f"{born}|{sex}")
+    Path("a.hl7").write_bytes(message(pid, OBR, OBX))
+    assert linked("messages", "load", "a.hl7").code == EXIT_DONE
+    monkeypatch.setenv("FHIRBRIDGE_LINKING_AUTHORITIES", '{"HOPS": "urn:oid:1.2.3"}')
+    pulled = linked("pull")
+    assert (pulled.code, "1 message at fault: fhirbridge messages list" in pulled.err) == (EXIT_REFUSED, True)
+    shown = linked("messages", "show", "1")
+    assert all(word in shown.out for word in ("HOSP", "linking_authorities", "messages retry --all"))
+    assert "MRN" not in shown.out + pulled.out + pulled.err
+    monkeypatch.setenv("FHIRBRIDGE_LINKING_AUTHORITIES", '{"HOSP": "urn:oid:1.2.3"}')
+    assert linked("messages", "retry", "--all").code == EXIT_DONE
+    assert linked("pull").code == EXIT_DONE
+    assert linked("messages", "counts", "--json").json["done"] == 1
 
 
 def test_what_is_forgotten_is_gone_and_its_history_stays(linked: Run, known: Known) -> None:

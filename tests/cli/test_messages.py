@@ -123,6 +123,16 @@ def listener(
             process.kill()
 
 
+def test_a_port_that_is_taken_is_told_with_the_settings_that_name_another(run: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ran = run("listen", "--port", port, **KEY)
+        metrics = run("listen", "--port", "0", **KEY, FHIRBRIDGE_METRICS_PORT=port)
+    assert (ran.code, metrics.code) == (2, 2)
+    assert all(word in ran.err for word in (port, "`hl7_port`", "--port PORT", "`hl7_address`"))
+    assert all(word in metrics.err for word in (port, "`metrics_port`", "`metrics_address`"))
+
+
 def test_a_listener_keeps_what_it_acknowledges_and_ends_in_good_order(run: Run, tmp_path: Path) -> None:
     run("messages", "counts")  # makes the store
     with listener(tmp_path) as (process, address):

@@ -10,6 +10,7 @@ import pytest
 
 from fhirbridge.errors import InputError, Refused
 from fhirbridge.store import INBOX, WITHDRAWN, NewDecision, Stale, Store
+from fhirbridge.store.arrivals import BY_REPORT
 from tests.store.inbox import FEED, STUDY, arrive, item, judge, older, one, say, waiting
 
 
@@ -365,10 +366,11 @@ def test_the_last_versions_of_some_results_come_with_their_parts(store: Store) -
     assert store.candidates.latest(STUDY, "another feed", {"p1": None}) == {"p1": []}
 
 
-def test_results_are_found_by_how_a_version_of_theirs_ended(store: Store) -> None:
-    arrive(store, item("Observation/1", "1 (by_its report)"), item("Observation/2", "1 (by-its report)"))
+def test_results_that_a_report_ever_took_back_are_found(store: Store) -> None:
+    arrive(store, item("Observation/1", f"1{BY_REPORT}"), item("Observation/2", f"1{BY_REPORT} and more"))
     arrive(store, item("Observation/1", "2", "43"))
-    assert store.candidates.versioned(STUDY, FEED, " (by_its report)") == {"p1": {"Observation/1"}}
+    assert store.candidates.taken_back(STUDY, FEED) == {"p1": {"Observation/1"}}
+    assert store.candidates.taken_back(STUDY, "another feed") == {}
 
 
 def test_an_outline_says_how_a_result_stands(store: Store) -> None:
@@ -383,11 +385,12 @@ def test_an_outline_says_how_a_result_stands(store: Store) -> None:
     assert store.candidates.known([second]) == store.candidates.of_subject(STUDY, "p1")[1:]
 
 
-def test_an_outline_remembers_that_a_person_gave_it_another_analyte(store: Store) -> None:
-    for number, value in (("1", b'{"analyte":"AST"}'), ("2", b'{"value":"7"}')):
+def test_an_outline_remembers_that_a_person_gave_it_another_analyte_or_visit(store: Store) -> None:
+    for number, value in (("1", b'{"analyte":"AST"}'), ("2", b'{"value":"7"}'), ("3", b'{"visit":"W024"}')):
         seen = waiting(store, f"Observation/{number}")
         store.candidates.decide(seen.key, "override", by="kim", reason="typed", value=value, seen=seen.arrival)
-    assert [one.overridden for one in store.candidates.outlines(STUDY, ["p1"])["p1"]] == [True, False]
+    held = store.candidates.outlines(STUDY, ["p1"])["p1"]
+    assert [set(one.overridden) for one in held] == [{"analyte"}, set(), {"visit"}]
 
 
 def test_a_decision_made_in_between_stops_one_judgement_of_many(store: Store) -> None:

@@ -14,12 +14,11 @@ from fhirbridge.store.outlines import Outline
 from fhirbridge.store.pulls import Pulled
 from fhirbridge.sync.pull import affected
 from fhirbridge.sync.pull import incoming as incomings
-from fhirbridge.sync.pull.cases import Context, Held, Picture
+from fhirbridge.sync.pull.cases import Context, Picture
 from fhirbridge.sync.pull.duplicates import Name
 from fhirbridge.sync.pull.funnel import Funnel, end_of
 from fhirbridge.sync.pull.judging import judge
-from fhirbridge.sync.pull.meaning import mean
-from fhirbridge.sync.pull.taking import GONE
+from fhirbridge.sync.pull.relinking import held as held_as
 
 AT_ONCE = 50
 """Subjects whose judgements are one transaction: a crash costs no more than these, and they are judged again."""
@@ -28,11 +27,13 @@ TRIES = 5
 
 Came = Mapping[str, Sequence[tuple[int, str, str, Kept]]]
 """By subject, what arrived in the run: key, feed, reference, and whether it was new or changed."""
+FollowUps = Callable[[Sequence[str]], Mapping[str, FollowUp]]
+"""From the ids of Patients of ours, some hundreds at most, to what decides their windows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Due:
-    """A subject to be judged; ``relinked`` is when the hospital's person last became another one."""
+    """A subject to be judged; ``relinked`` is when it was last linked anew (``store.links.relinked``)."""
 
     subject: str
     relinked: str | None = None
@@ -50,12 +51,11 @@ class _Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assessing:
-    """What is needed to judge subjects of one study; ``server`` is the feed that links follow, None without one."""
+    """What is needed to judge subjects of one study."""
 
     store: Store
     context: Context
-    follow_up: Callable[[str], FollowUp]
-    server: str | None
+    follow_ups: FollowUps
     run: str
 
     def assess(self, due: Sequence[Due], funnel: Funnel) -> None:
@@ -70,8 +70,9 @@ class Assessing:
         judged: dict[str, list[Judgement]] = {}
         waiting = list(due)
         for _ in range(TRIES):
-            seen |= self._seen(waiting, came)
-            now = {one.subject: judge(self._picture(one, seen[one.subject]), self.context) for one in waiting}
+            dates = self.follow_ups([one.subject for one in waiting])
+            seen |= self._seen(waiting, came, dates)
+            now = {one.subject: judge(_picture(one, seen[one.subject], dates), self.context) for one in waiting}
             judged |= now
             skipped = door.judge_all(study, now, self.run)
             waiting = [replace(one, whole=True) for one in waiting if one.subject in skipped]
@@ -82,7 +83,7 @@ class Assessing:
             pulled += _account(subject, seen[subject].known, of_subject, came[subject], funnel)
         self.store.pulls.note(self.run, pulled)
 
-    def _seen(self, due: Sequence[Due], came: Came) -> dict[str, _Seen]:
+    def _seen(self, due: Sequence[Due], came: Came, dates: Mapping[str, FollowUp]) -> dict[str, _Seen]:
         """Read of each subject what is to be judged."""
         outlined = self.store.candidates.outlines(self.context.study.id, [one.subject for one in due])
         parts = [one.subject for one in due if not one.whole and affected.separable(outlined[one.subject])]
@@ -90,7 +91,9 @@ class Assessing:
         known = self._known(moving.values(), due)
         rest = {subject: outlined[subject] for subject in outlined.keys() - moving.keys()}
         for subject, some in moving.items():
-            rest[subject] = affected.beside(outlined[subject], some, self._analytes(known[subject]))
+            read = (incomings.read_back(last.body) for _, last, _ in known[subject])
+            now = affected.spots(read, dates[subject], self.context)
+            rest[subject] = affected.beside(outlined[subject], some, now)
         for subject, further in self._known(rest.values(), due).items():
             known[subject] += further
         return {
@@ -105,25 +108,13 @@ class Assessing:
             found[one[1].subject].append(one)
         return found
 
-    def _analytes(self, known: Iterable[Known]) -> set[str]:
-        """Return the analytes that results mean by themselves."""
-        parts = self.context
-        meanings = (mean(incomings.read_back(last.body), parts.laboratories, parts.study) for _, last, _ in known)
-        return {one.analyte.name for one in meanings if one.analyte is not None}
 
-    def _picture(self, due: Due, seen: _Seen) -> Picture:
-        results = []
-        for _, last, decisions in seen.known:
-            of_another = due.relinked is not None and last.feed == self.server and last.at < due.relinked
-            held = Held(
-                arrival=last.key,
-                incoming=incomings.read_back(last.body),
-                decisions=decisions,
-                relinked=of_another or (last.feed, last.reference) in seen.moved,
-                gone=last.version.startswith(GONE),
-            )
-            results.append(held)
-        return Picture(follow_up=self.follow_up(due.subject), results=tuple(results))
+def _picture(due: Due, seen: _Seen, dates: Mapping[str, FollowUp]) -> Picture:
+    results = tuple(
+        held_as(last, decisions, moved=(last.feed, last.reference) in seen.moved, relinked=due.relinked)
+        for _, last, decisions in seen.known
+    )
+    return Picture(follow_up=dates[due.subject], results=results)
 
 
 def _account(

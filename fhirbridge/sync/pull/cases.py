@@ -42,7 +42,9 @@ class Held:
     incoming: Incoming
     decisions: Sequence[Decision] = ()
     relinked: bool = False
-    """The source says now that it is another patient's."""
+    """The source says now that it is another patient's, or did not say again that it is this one's."""
+    doubted: str | None = None
+    """When its subject was linked anew after it came, where its source cannot be asked whose it is now."""
     gone: bool = False
     """The source does not have it any more."""
 
@@ -103,8 +105,9 @@ class Case:
 
     @property
     def competes(self) -> bool:
-        """Whether it may be a visit's: it has a value, says what no better one says, and nobody rejected it."""
-        return self.state == "waiting" and self.meaning.usable and not self.rejected
+        """Whether it may be a visit's: usable, not rejected, no better one says the same, and it is the subject's."""
+        in_doubt = self.held.doubted is not None and not self.accepted
+        return self.state == "waiting" and self.meaning.usable and not self.rejected and not in_doubt
 
     @property
     def item(self) -> str:
@@ -132,18 +135,18 @@ class Case:
 def alone(held: Held, meaning: Meaning) -> tuple[State, list[str]]:
     """Return how a result stands by itself, without any other result and any decision, and why."""
     status, reading, doubts = held.incoming.status, meaning.reading, list(meaning.doubts)
-    test = meaning.harmonised.test
+    test, whose = meaning.harmonised.test, [RELINKED] if held.doubted is not None else []
     if held.relinked or held.gone:
         return "cancelled", [RELINKED if held.relinked else GONE]
     if status in WITHDRAWN or status in OPEN:
         return "pending" if status in OPEN else "cancelled", [f"status: {status}"]
     if any(code in UNMAPPED for code in doubts):
-        return "unmapped", doubts
+        return "unmapped", [*whose, *doubts]
     if test is not None and test.analyte is None and not doubts:
-        return "unmapped", [NOT_COLLECTED]
+        return "unmapped", [*whose, NOT_COLLECTED]
     if reading.kind == "unreadable":
-        return "unreadable", [*doubts, *([reading.reason] if reading.reason else [])]
+        return "unreadable", [*whose, *doubts, *([reading.reason] if reading.reason else [])]
     if reading.kind == "no result":
         absence = reading.absence or "not available"
         return ("pending" if absence == "pending" else "cancelled"), [absence]
-    return "waiting", doubts
+    return "waiting", [*whose, *doubts]

@@ -108,7 +108,7 @@ def _about_place(case: Case, filled: _Filled) -> list[str]:
     if not place.inside:
         return ["out of window", *([] if place.placed_by == "outside" else [f"place: {place.placed_by}"])]
     found = ["several candidates"] if case.rivals else []
-    found += [] if place.picked or not case.meaning.usable else ["not picked"]
+    found += [] if place.picked or not case.meaning.usable or case.held.doubted else ["not picked"]
     return [*found, "visit filled"] if (case.visit, case.analyte) in filled else found
 
 
@@ -117,7 +117,7 @@ def _failures(case: Case, terms: Sequence[Condition], filled: _Filled) -> list[s
     facts = policy.Facts(
         mapped=meaning.harmonised.test is not None and meaning.analyte is not None,
         readable=value_of(meaning) is not None,
-        flags=bool(meaning.doubts or case.contradicts),
+        flags=bool(meaning.doubts or case.contradicts or case.held.doubted),
         inside=case.inside,
         picked=place is not None and place.picked,
         single=not case.rivals,

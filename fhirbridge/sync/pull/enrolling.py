@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -62,18 +62,19 @@ def enrol(
     system: str | None,
     by: str,
     replacing: bool,
+    at: str,
 ) -> Enrolment:
-    """Import an enrolment log. Raises InputError for a file that cannot be used as a whole."""
+    """Import an enrolment log as of this instant. Raises InputError for a file that cannot be used as a whole."""
     log = enrolment_log.read(path, system=system)
     linked = {one.number: one for one in subjects(seal, study.id, store.links.all(study.id))}
     sifting = _Sifting(log.file, [row for row in log.rows if isinstance(row, Enrolled)])
     sifting.among_themselves()
     sifting.against_study(_patients(store, study, identity, (row.subject for row in sifting.left)))
     sifting.against_links(linked, replacing)
-    made = _Making(seal, study.id, identity, by)
+    made = _Making(seal, study.id, identity, by, at, store.links.forgotten(study.id))
     for row in sifting.left:
         made.add(row, sifting.fates[row.line], linked.get(row.subject))
-    store.links.keep(study.id, made.sealed, made.events)
+    store.links.keep(study.id, made.sealed, made.events, at=at)
     unreadable = [row for row in log.rows if not isinstance(row, Enrolled)]
     report = Enrolment(rows=len(log.rows), notes=log.notes, refused=len(unreadable))
     for fate in sifting.fates.values():
@@ -191,11 +192,15 @@ class _Sifting:
 class _Making:
     """The sealed links and events that rows amount to."""
 
-    def __init__(self, seal: Seal, study: str, identity: Identity, by: str) -> None:
+    def __init__(
+        self, seal: Seal, study: str, identity: Identity, by: str, at: str, forgotten: Collection[str]
+    ) -> None:
         self._seal = seal
         self._study = study
         self._identity = identity
         self._by = by
+        self._at = at
+        self._forgotten = forgotten
         self.sealed: list[Sealed] = []
         self.events: list[Event] = []
 
@@ -204,6 +209,9 @@ class _Making:
         if fate == "unchanged":
             return
         link, before = _there(row, linked) or (None, None)
+        subject = self._identity.id("Patient", row.subject)
+        # Of one who was forgotten nobody knows whether the number is the one it was.
+        anew = fate == "replaced" or (linked is None and subject in self._forgotten)
         held = Held(
             number=row.subject,
             system=row.system,
@@ -212,14 +220,13 @@ class _Making:
             sex=row.sex,
             # Who was found until now is kept, so that it is noticed if it is somebody else from now on.
             found=before.found if before else dict(linked.found) if linked else {},
-            relinked=linked.relinked if linked else None,
+            relinked=self._at if anew else linked.relinked if linked else None,
         )
-        subject = self._identity.id("Patient", row.subject)
         lookup = self._seal.lookup(held.identifier.text(self._study))
         content = self._seal.seal(packed(held), about(self._study, subject, lookup))
         key = link.key if link else None
         self.sealed.append(Sealed(subject=subject, lookup=lookup, sealed=content, key=key))
-        action: Action = "replaced" if fate == "replaced" else "corrected" if fate == "corrected" else "imported"
+        action: Action = "replaced" if anew else "corrected" if fate == "corrected" else "imported"
         self.events.append(Event(subject=subject, by=self._by, action=action, detail=f"line {row.line}"))
 
 

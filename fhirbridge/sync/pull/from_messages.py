@@ -14,7 +14,7 @@ from fhirbridge.records.hl7v2.shifts import is_unit
 from fhirbridge.records.hl7v2.types import Concept, Message, Number, Order, Patient, Result, sampled
 from fhirbridge.sync.pull import remarks
 from fhirbridge.sync.pull.fhir_values import NOT_KEPT
-from fhirbridge.sync.pull.incoming import Incoming, SetAside, SourceStatus
+from fhirbridge.sync.pull.incoming import BY_MESSAGE, Incoming, SetAside, SourceStatus
 from fhirbridge.sync.pull.message_lines import TEXTS, Joined, joined, text_of
 from fhirbridge.sync.pull.message_versions import version_of
 from fhirbridge.sync.pull.recognising import LaboratoryNames
@@ -86,7 +86,7 @@ class Taken:
 
 def feed_of(message: Message) -> str:
     """Return what the results of a sender come by: ``hl7v2 LIS^LAB``."""
-    return f"hl7v2 {_name(message.application)}^{_name(message.facility)}"
+    return f"{BY_MESSAGE}{_name(message.application)}^{_name(message.facility)}"
 
 
 def results(message: Message, patient: Patient, senders: Senders) -> tuple[Taken, ...]:

@@ -62,9 +62,9 @@ class Funnel:
         """Count what a source answered: results and what is set aside."""
         self.read[subject] += results
 
-    def fate(self, subject: str, fate: Fate | Why, analyte: str = "") -> None:
-        """Count what one of them turned out to be."""
-        self.fates[subject, analyte, fate] += 1
+    def fate(self, subject: str, fate: Fate | Why, analyte: str = "", *, results: int = 1) -> None:
+        """Count what some of them turned out to be."""
+        self.fates[subject, analyte, fate] += results
 
     def ended(self, subject: str, judged: Judgement) -> None:
         """Count where something new or changed ended; once for each version of it that came."""

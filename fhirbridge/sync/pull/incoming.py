@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
@@ -54,6 +55,9 @@ class Incoming:
     """The source's own words for its value as codes: ``H``, ``ND``, ``<`` (HL7 v2 OBX-8 has the same)."""
 
 
+BY_MESSAGE = "hl7v2 "
+"""How the feed of results begins that came by HL7 v2 messages."""
+
 Why = Literal["ours", "not collected", "other patient", "unusable"]
 
 
@@ -68,6 +72,11 @@ class SetAside:
 def as_bytes(incoming: Incoming) -> bytes:
     """Return it as JSON, in one spelling: equal content gives equal bytes."""
     return fhirjson.dumps(msgspec.to_builtins(incoming, builtin_types=(Decimal,)))
+
+
+def digest(said: bytes, relinked: str | None) -> bytes:
+    """Return the digest of what a result says; once its subject was linked anew, the same said again is another."""
+    return hashlib.sha256(said + (relinked or "").encode()).digest()
 
 
 def read_back(body: bytes) -> Incoming:

@@ -50,7 +50,8 @@ def _case(held: Held, context: Context) -> Case:
 
 def _proposal(case: Case, context: Context, found: Duplicates) -> proposal.Proposal:
     zone, same_as = context.study.schedule.zone, found.same.get(case.name)
-    return propose(case.meaning, case.placement, zone=zone, mapping=context.mapping, same_as=same_as)
+    mapping, doubted = context.mapping, case.held.doubted
+    return propose(case.meaning, case.placement, zone=zone, mapping=mapping, same_as=same_as, doubted=doubted)
 
 
 def _find_changes(cases: Iterable[Case], context: Context) -> None:

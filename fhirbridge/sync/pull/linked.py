@@ -72,7 +72,7 @@ class Linked:
     found: Mapping[str, tuple[str, ...]] = field(repr=False)
     """By server, the ids of the hospital's Patients that were last found to be this person."""
     relinked: str | None
-    """When the hospital's person last became another one: decisions made before that are to be made again."""
+    """When it was last linked anew, by another number or as another person: what came before that is in doubt."""
     rows: tuple[tuple[Link, Held], ...] = field(repr=False)
 
 
@@ -94,8 +94,8 @@ class NotFound(Unlinked):
 
     state = action = "not found"
     remedy = (
-        "See `fhirbridge linking show` for the number (are all its zeros there, is the system right?), mend the log, "
-        "and import it with --replace."
+        "See `fhirbridge linking show SUBJECT --reveal --reason WHY` for the number (are all its zeros there, is the "
+        "system right?), mend the log, and import it with --replace."
     )
 
 
@@ -104,8 +104,8 @@ class Mismatch(Unlinked):
 
     state = action = "mismatch"
     remedy = (
-        "Nothing is pulled for this subject. Compare `fhirbridge linking show` with the hospital's record; mend the "
-        "log and import it with --replace, or have the hospital mend its record."
+        "Nothing is pulled for this subject. Compare `fhirbridge linking show SUBJECT --reveal --reason WHY` with the "
+        "hospital's record; mend the log and import it with --replace, or have the hospital mend its record."
     )
 
 

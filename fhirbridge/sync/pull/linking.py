@@ -45,8 +45,8 @@ _OID = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+", re.ASCII)
 class Resolved:
     """What became of one subject: the ids of its Patients at the hospital, or why there are none.
 
-    ``relinked`` is the instant at which the person last became another one, None if never: what was decided before
-    it was decided on another person's results perhaps, and is to be reopened (``patient relinked``).
+    ``relinked`` is the instant at which the person, or the number in the log, last became another one, None if never:
+    what came before it may be another person's, and what was decided on it is to be reopened (``patient relinked``).
     """
 
     linked: Linked
@@ -58,9 +58,9 @@ class Resolved:
 class Linking:
     """The links of one study, opened with the linking key.
 
-    ``authorities`` are the systems of numbers by the names that HL7 v2 messages give to those who assign them; ``""``
-    is for numbers that name nobody. Every method raises StoreError, and ConfigurationError where the key does not
-    open what is sealed.
+    ``authorities`` are the systems of numbers by the names that HL7 v2 messages give to those who assign them; the
+    name ``""`` is for numbers that name nobody, the system ``""`` for numbers of others. Every method raises
+    StoreError, and ConfigurationError where the key does not open what is sealed.
     """
 
     def __init__(
@@ -85,10 +85,12 @@ class Linking:
     def import_log(self, path: Path, *, system: str | None, by: str, replace: bool = False) -> Enrolment:
         """Seal and keep an enrolment log, row by row; ``replace`` lets a row change what is linked already.
 
-        Raises InputError for a file that cannot be used as a whole.
+        Whoever gets another number is linked anew from now on: what came before is to be judged again. Raises
+        InputError for a file that cannot be used as a whole.
         """
+        at = written(self._clock())
         return enrol(
-            self._store, self._seal, self._study, self._identity, path, system=system, by=by, replacing=replace
+            self._store, self._seal, self._study, self._identity, path, system=system, by=by, replacing=replace, at=at
         )
 
     def subjects(self, subject: str | None = None) -> list[Linked]:
@@ -162,6 +164,17 @@ class Linking:
         if len(subjects) > 1:
             raise Mismatch(subjects[0], "a message has hospital numbers of several subjects of the study")
         return self.subjects(subjects[0])[0] if subjects else None
+
+    def systems(self) -> frozenset[str]:
+        """Return the systems of the numbers that are linked."""
+        return frozenset(identifier.system for one in self.subjects() for identifier in one.identifiers)
+
+    def recognises(self, authority: str, systems: frozenset[str]) -> bool:
+        """Say whether numbers of an authority are of one of these systems, or known to be nobody's of the study.
+
+        Authorities of other people's numbers stand in ``authorities`` with an empty system.
+        """
+        return bool(self._systems(authority) & systems) or self._authorities.get(authority) == ""
 
     def confirm(self, linked: Linked, birth_date: str | None, sex: str | None) -> None:
         """Raise Mismatch unless birth date or sex, as FHIR or HL7 v2 write them, confirm the subject."""

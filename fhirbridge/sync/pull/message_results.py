@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -13,7 +13,7 @@ from fhirbridge.records.hl7v2.faults import label
 from fhirbridge.records.hl7v2.types import Message, Patient
 from fhirbridge.store import Store
 from fhirbridge.sync.pull.from_messages import Senders, Taken, feed_of, results
-from fhirbridge.sync.pull.incoming import Incoming, SetAside, as_bytes, read_back
+from fhirbridge.sync.pull.incoming import BY_MESSAGE, Incoming, SetAside, as_bytes, digest, read_back
 from fhirbridge.sync.pull.linked import Linked, Mismatch
 from fhirbridge.sync.pull.linking import Linking
 from fhirbridge.sync.pull.meaning import collects, without_strange_words
@@ -24,6 +24,13 @@ Fate = Literal["new", "changed", "unchanged", "not collected", "other patient", 
 """``unchanged`` is also what was overtaken on its way: something later is known. ``other patient``: no subject of the
 study, one without consent today, or one that the message contradicts."""
 Fates = Counter[Fate]
+
+_OID = re.compile(r"[0-2](\.[0-9]+)+", re.ASCII)
+_NAME = re.compile(r"[^\W\d_][\w .:/-]{0,39}")
+_DIGITS = 4
+"""More in a name that is no OID may be a patient's number that stands in the wrong place."""
+_NAMED = 5
+"""Authorities that one finding names at most."""
 
 _LATEST = dict[tuple[str, str], Incoming]
 
@@ -48,6 +55,8 @@ class Results:
     run: str
     report: Counts
     _latest: dict[str, _LATEST] = field(default_factory=dict)
+    _systems: frozenset[str] | None = None
+    """Of the numbers that are linked, once they were asked for."""
 
     def count(self, fate: Fate, number: int = 1, subject: str | None = None) -> None:
         """Count results that were found, with what became of them."""
@@ -63,6 +72,8 @@ class Results:
         found = results(message, patient, self.senders)
         try:
             linked = self.linking.by_numbers(list(_numbers(patient)))
+            if linked is None and not self._recognised(patient):
+                findings.append(_nobodys(message, patient))
             if linked is not None and self.linking.consented(linked):
                 self._check(linked, patient)
             else:
@@ -75,8 +86,15 @@ class Results:
             self.count("other patient", len(found))
             return False
         usable = [one for one in found if self._usable(one, message, linked.subject, findings)]
-        self._arrive(linked.subject, feed_of(message), usable, message, findings)
+        self._arrive(linked, feed_of(message), usable, message, findings)
         return True
+
+    def _recognised(self, patient: Patient) -> bool:
+        """Say whether anybody who assigned a patient's numbers is known; where nobody is linked that says nothing."""
+        if self._systems is None:
+            self._systems = self.linking.systems()
+        systems, named = self._systems, {authority for authority, _ in _numbers(patient)}
+        return not systems or any(self.linking.recognises(authority, systems) for authority in named)
 
     def _check(self, linked: Linked, patient: Patient) -> None:
         if linked.state == "mismatch":
@@ -97,8 +115,8 @@ class Results:
             return False
         return True
 
-    def _arrive(self, subject: str, feed: str, found: list[Taken], message: Message, findings: list[Finding]) -> None:
-        latest = self._known(subject)
+    def _arrive(self, linked: Linked, feed: str, found: list[Taken], message: Message, findings: list[Finding]) -> None:
+        subject, latest = linked.subject, self._known(linked.subject)
         arriving: list[Incoming] = []
         for one in found:
             result = one.result
@@ -116,7 +134,7 @@ class Results:
             result = without_strange_words(result, self.laboratories)
             latest[feed, result.reference] = result
             arriving.append(result)
-        items = [(one.reference, one.version, _hash(one), as_bytes(one)) for one in arriving]
+        items = [(one.reference, one.version, _hash(one, linked.relinked), as_bytes(one)) for one in arriving]
         for novelty in self.store.candidates.arrive(self.study, subject, feed, items, self.run) if items else ():
             self.count(novelty, 1, subject)
 
@@ -125,7 +143,7 @@ class Results:
             self._latest[subject] = {
                 (arrival.feed, arrival.reference): read_back(arrival.body)
                 for _, arrival, _ in self.store.candidates.of_subject(self.study, subject)
-                if arrival.feed.startswith("hl7v2 ")
+                if arrival.feed.startswith(BY_MESSAGE)
             }
         return self._latest[subject]
 
@@ -133,9 +151,9 @@ class Results:
 _NOTHING_BEFORE = "it says that the value sent before is final (OBX-11 U), but none was"
 
 
-def _hash(result: Incoming) -> bytes:
+def _hash(result: Incoming, relinked: str | None) -> bytes:
     """Return the digest of what a result says, whichever message says it: sent again, it is unchanged."""
-    return hashlib.sha256(as_bytes(replace(result, version="", updated=None))).digest()
+    return digest(as_bytes(replace(result, version="", updated=None)), relinked)
 
 
 def _numbers(patient: Patient) -> Iterator[tuple[str, str]]:
@@ -154,6 +172,34 @@ def _mismatch(message: Message, error: Mismatch) -> Finding:
         message=f"subject {error.subject}: {error.reason}; none of its results was taken",
         remedy="Correct the enrolment log or have the message corrected, then `fhirbridge messages retry`",
     )
+
+
+def _nobodys(message: Message, patient: Patient) -> Finding:
+    return Finding(
+        record=label(message.control_id),
+        rule="authority",
+        field="PID-3",
+        message=f"who assigned the patient's numbers is not known: {', '.join(_authorities(patient))}",
+        remedy=(
+            "Give its system in the setting linking_authorities, as the enrolment log has it, or an empty one if "
+            "nobody of the study has its numbers; then `fhirbridge messages retry --all`"
+        ),
+    )
+
+
+def _authorities(patient: Patient) -> list[str]:
+    """Return the names of those who assigned a patient's numbers, as far as they cannot be the numbers themselves."""
+    found: dict[str, None] = {}
+    for name, _ in _numbers(patient):
+        plain = _NAME.fullmatch(name) and sum(letter.isdigit() for letter in name) <= _DIGITS
+        own = any(number.value in name for number in patient.numbers)
+        if not name:
+            found['"" (nobody is named)'] = None
+        elif (plain or _OID.fullmatch(name)) and not own:
+            found[f'"{name}"'] = None
+        else:
+            found["a name that is not shown here"] = None
+    return list(found)[:_NAMED]
 
 
 def _unusable(message: Message, line: int, why: str) -> Finding:

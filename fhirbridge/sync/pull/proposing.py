@@ -27,6 +27,7 @@
 ``chosen_by``       the rule that picked it, or another
 ``same_as``         of a duplicate: feed and reference of the result that is kept
 ``terms``           the conditions of the analyte's policy
+``relinked``        since when it is in doubt whose it is: its subject was linked anew after it came by a message
 =================== =====================================================================================
 """
 
@@ -47,7 +48,13 @@ from fhirbridge.terminology.units import Amount
 
 
 def propose(
-    meaning: Meaning, placement: Placement | None, *, zone: ZoneInfo, mapping: str | None, same_as: Name | None = None
+    meaning: Meaning,
+    placement: Placement | None,
+    *,
+    zone: ZoneInfo,
+    mapping: str | None,
+    same_as: Name | None = None,
+    doubted: str | None = None,
 ) -> Proposal:
     """Return the proposal for one result; ``mapping`` is the digest of the laboratories' rows."""
     incoming, harmonised = meaning.incoming, meaning.harmonised
@@ -66,7 +73,7 @@ def propose(
         row=harmonised.test.source if harmonised.test else None,
         mapping=mapping,
         measured=_measured(meaning),
-        details=_details(meaning, placement, same_as),
+        details=_details(meaning, placement, same_as) | ({"relinked": doubted} if doubted else {}),
     )
 
 

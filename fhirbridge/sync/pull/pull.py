@@ -16,11 +16,11 @@ from typing import Any
 
 from fhirbridge.errors import HospitalError
 from fhirbridge.hospital import Hospital
-from fhirbridge.protocol.slots import FollowUp
 from fhirbridge.store import Store
 from fhirbridge.sync.notes import Note, silent
+from fhirbridge.sync.pull.ahead import ahead
 from fhirbridge.sync.pull.asking import Answer, Marks, Plan
-from fhirbridge.sync.pull.assessing import Assessing, Due
+from fhirbridge.sync.pull.assessing import Assessing, Due, FollowUps
 from fhirbridge.sync.pull.cases import Context
 from fhirbridge.sync.pull.funnel import KEPT
 from fhirbridge.sync.pull.linked import Linked
@@ -57,8 +57,7 @@ class Pulling:
     context: Context
     names: LaboratoryNames
     linking: Linking
-    follow_up: Callable[[str], FollowUp]
-    """From the id of our Patient to what decides its windows."""
+    follow_ups: FollowUps
     spool: Callable[[], Spooled] | None
     """Reads the HL7 v2 messages that wait."""
     record: Callable[[], RecordingReport]
@@ -87,7 +86,6 @@ class _Pull:
         self._with = pulling
         self._study = pulling.context.study.id
         feed = pulling.server.hospital.base_url if pulling.server else None
-        self._relinked: dict[str, str | None] = {}
         self._touched: set[str] = set()
         self._whole: set[str] = set()
         """Those of whom all results are judged, not only what changed and what that can move."""
@@ -100,7 +98,6 @@ class _Pull:
         everybody = parts.linking.subjects()
         linked = [one for one in everybody if parts.only is None or one.subject in parts.only]
         self._linked = [one.subject for one in (everybody if parts.judge_all else linked)]
-        self._relinked = {one.subject: one.relinked for one in everybody}
         if parts.server is not None:
             before = parts.server.hospital.traffic.report()
             self._ask_all(parts.server, linked)
@@ -121,18 +118,19 @@ class _Pull:
         self.report.stopped = [one.stopped for one in resolved if one.stopped is not None]
         found = {one.linked.subject: one for one in resolved if one.stopped is None}
         self.report.asked = len(found)
-        self._relinked |= {one.linked.subject: one.relinked for one in resolved}
         self._whole |= {one.linked.subject for one in resolved if one.relinked != one.linked.relinked}
         whose = {patient: subject for subject, one in found.items() for patient in one.patients}
         answers: dict[str, list[Answer]] = {subject: [] for subject in found}
         taking, waiting = self._taking(server), list[Told]()
         try:
-            for answer in server.ask(list(whose), self._marks(server, found)):
+            for answer in ahead(server.ask(list(whose), self._marks(server, found))):
                 subject = whose[answer.patient]
                 answers[subject].append(answer)
                 if len(answers[subject]) < len(server.plan.questions) * len(found[subject].patients):
                     continue
-                waiting.append(Told(subject=subject, patients=found[subject].patients, answers=answers.pop(subject)))
+                who = found[subject]
+                told = Told(subject=subject, patients=who.patients, answers=answers.pop(subject), relinked=who.relinked)
+                waiting.append(told)
                 if len(waiting) == TAKEN_AT_ONCE:
                     self._take(server, taking, waiting)
                     waiting = []
@@ -214,19 +212,17 @@ class _Pull:
         """Count what became of results. What is new or changed is counted when it is judged, with its analyte."""
         for fate, number in fates.items():
             if fate not in KEPT:
-                for _ in range(number):
-                    self.report.funnel.fate(subject, fate)
+                self.report.funnel.fate(subject, fate, results=number)
 
     def _judge(self) -> None:
         parts, door = self._with, self._with.store.candidates
         if parts.judge_all or parts.full:
             self._whole |= set(self._linked)
         self._whole |= door.to_judge(self._study, parts.run, parts.since_decisions)
-        assessing = Assessing(
-            store=parts.store, context=parts.context, follow_up=parts.follow_up, server=self.report.feed, run=parts.run
-        )
+        assessing = Assessing(store=parts.store, context=parts.context, follow_ups=parts.follow_ups, run=parts.run)
+        relinked = parts.store.links.relinked(self._study)
         due = [
-            Due(subject=subject, relinked=self._relinked.get(subject), whole=subject in self._whole)
+            Due(subject=subject, relinked=relinked.get(subject), whole=subject in self._whole)
             for subject in sorted(self._touched | self._whole)
         ]
         assessing.assess(due, self.report.funnel)

@@ -80,9 +80,16 @@ def changes(stands: Standing, now: Proposal) -> tuple[str, ...]:
         if one != other
     ]
     if source:
-        return (CORRECTED, *(f"changed: {word}" for word in source))
+        return (*_another(stands, now), CORRECTED, *(f"changed: {word}" for word in source))
     meaning = [(one.analyte, one.value, one.unit, one.absent_reason, one.assay, one.measured) for one in (then, now)]
     found = [READ_ANEW] if meaning[0] != meaning[1] else []
     if then.visit != now.visit and stands.override("visit") is None:
         found.append(MOVED)
-    return tuple(found)
+    return (*_another(stands, now), *found)
+
+
+def _another(stands: Standing, now: Proposal) -> tuple[str, ...]:
+    """Say that what was accepted may be another patient's, unless whoever accepted it was told so."""
+    since = now.details.get("relinked")
+    told = since is None or since == stands.shown.details.get("relinked")
+    return () if told or not stands.accepts else (RELINKED,)

@@ -16,14 +16,13 @@ from fhirbridge.errors import InputError
 from fhirbridge.protocol.slots import FollowUp
 from fhirbridge.store import Store
 from fhirbridge.store.decisions import Decision
-from fhirbridge.store.past import Past
+from fhirbridge.store.links import ANEW
 from fhirbridge.store.pulls import Pull, Pulled
-from fhirbridge.sync.pull import incoming as incomings
-from fhirbridge.sync.pull.cases import Context, Held, Picture
+from fhirbridge.sync.pull.cases import Context, Picture
 from fhirbridge.sync.pull.freezing import freeze, frozen_alike, thaw
 from fhirbridge.sync.pull.funnel import ENDS, end_of
 from fhirbridge.sync.pull.judging import judge
-from fhirbridge.sync.pull.taking import GONE
+from fhirbridge.sync.pull.relinking import held
 
 __all__ = ["Difference", "Replay", "freeze", "frozen_alike", "replay", "thaw"]
 
@@ -100,21 +99,11 @@ def _judged(
     """Return how each result of a subject ends, judged as it was known when the run judged it."""
     known = store.candidates.past(pull.study, subject, last)
     relinked = _relinked(store, pull, subject)
-    results = tuple(_held(one, pull, relinked) for one in known)
+    results = tuple(
+        held(one.arrival, _made_before(one.decisions, pull), moved=one.moved, relinked=relinked) for one in known
+    )
     judged = judge(Picture(follow_up=followed_at(subject, pull.started), results=results), context)
     return {(one.feed, one.reference): end_of(one) for one in judged}
-
-
-def _held(past: Past, pull: Pull, relinked: str | None) -> Held:
-    came = past.arrival
-    of_server = came.feed.startswith("http")  # links follow the server's persons, not the numbers in messages
-    return Held(
-        arrival=came.key,
-        incoming=incomings.read_back(came.body),
-        decisions=_made_before(past.decisions, pull),
-        relinked=past.moved or (relinked is not None and of_server and came.at < relinked),
-        gone=came.version.startswith(GONE),
-    )
 
 
 def _made_before(decisions: tuple[Decision, ...], pull: Pull) -> tuple[Decision, ...]:
@@ -130,9 +119,9 @@ def _made_before(decisions: tuple[Decision, ...], pull: Pull) -> tuple[Decision,
 
 
 def _relinked(store: Store, pull: Pull, subject: str) -> str | None:
-    """Return when the hospital's person last became another one, as far as the run could know."""
+    """Return when the subject was last linked anew, as far as the run could know."""
     events = store.links.history(pull.study, subject)
-    times = [one.at for one in events if one.action == "relinked" and (pull.ended is None or one.at <= pull.ended)]
+    times = [one.at for one in events if one.action in ANEW and (pull.ended is None or one.at <= pull.ended)]
     return max(times, default=None)
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 from fhirbridge.errors import HospitalError, Resource
 from fhirbridge.hospital import Hospital
 from fhirbridge.store import Store
-from fhirbridge.store.arrivals import Item, Novelty
+from fhirbridge.store.arrivals import BY_REPORT, Item, Novelty
 from fhirbridge.study import Study
 from fhirbridge.sync.pull import incoming as incomings
 from fhirbridge.sync.pull.asking import Answer, about
@@ -20,9 +19,6 @@ from fhirbridge.sync.pull.observations import Source, incoming
 from fhirbridge.sync.pull.recognising import LaboratoryNames
 from fhirbridge.sync.pull.reports import ReportStates
 from fhirbridge.terminology.laboratories import Laboratories
-
-BY_REPORT = " (by its report)"
-"""Ends the version of a result whose report took it back: the result itself stays as it was at the source."""
 
 GONE = "gone"
 """The version of a result that the source does not have any more."""
@@ -45,6 +41,8 @@ class Told:
     subject: str
     patients: Collection[str] = field(repr=False)
     answers: Sequence[Answer]
+    relinked: str | None = None
+    """When the subject was last linked anew: what is told of it since then arrives anew."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -67,29 +65,36 @@ class Taking:
         noted as gone. Of a subject of whom that failed nothing is kept, and the error is returned. Raises StoreError.
         """
         known = self._known(told)
+        ours = self._ours({id for one in told for id in _by_id(one.answers, "Observation")})
         taken: dict[str, Taken | HospitalError] = {}
         kept: dict[str, list[Incoming]] = {}
         for one in told:
             try:
-                taken[one.subject], kept[one.subject] = self._read(one, known.get(one.subject, {}))
+                taken[one.subject], kept[one.subject] = self._read(one, known.get(one.subject, {}), ours)
             except HospitalError as error:
                 taken[one.subject] = error
-        for subject, arrived in self._arrive({subject: some for subject, some in kept.items() if some}).items():
+        relinked = {one.subject: one.relinked for one in told}
+        of_some = {subject: some for subject, some in kept.items() if some}
+        for subject, arrived in self._arrive(of_some, relinked).items():
             read = taken[subject]
             assert isinstance(read, Taken)  # what failed is not among what was kept
             read.kept = arrived
         return taken
 
-    def _read(self, told: Told, known: dict[str, Incoming]) -> tuple[Taken, list[Incoming]]:
-        """Read what was answered of a subject: what became of each result, and what is to be kept."""
+    def _read(self, told: Told, known: dict[str, Incoming], ours: Set[str]) -> tuple[Taken, list[Incoming]]:
+        """Read what was answered of a subject: what became of each result, and what is to be kept.
+
+        ``ours`` are the server's ids of Observations of ours among those that were answered.
+        """
         answers, patients = told.answers, told.patients
         found = _by_id(answers, "Observation")
         reports = ReportStates.of(_by_id(answers, "DiagnosticReport").values(), self.feed)
         taken = Taken()
         kept: dict[str, Incoming] = {}
-        found |= self._looked_up(self._touched(known, found, reports, answers))
+        beside = self._looked_up(self._touched(known, found, reports, answers))
+        found |= beside
         absent = self._absent(known, found, answers, patients)
-        source = self._source(found)
+        source = self._source(ours | self._ours(beside))
         for one in found.values():
             for result in incoming(one, source, patients=patients, reports=reports):
                 taken.found += 1
@@ -110,14 +115,16 @@ class Taking:
         """The server as feed."""
         return self.hospital.base_url
 
-    def _arrive(self, kept: Mapping[str, Sequence[Incoming]]) -> dict[str, list[tuple[str, Novelty]]]:
+    def _arrive(
+        self, kept: Mapping[str, Sequence[Incoming]], relinked: Mapping[str, str | None]
+    ) -> dict[str, list[tuple[str, Novelty]]]:
         if not kept:
             return {}
         items: dict[str, list[Item]] = {subject: [] for subject in kept}
         for subject, some in kept.items():
             for one in some:
                 body = incomings.as_bytes(one)
-                items[subject].append((one.reference, one.version, hashlib.sha256(body).digest(), body))
+                items[subject].append((one.reference, one.version, incomings.digest(body, relinked[subject]), body))
         novelties = self.store.candidates.arrive_all(self.study.id, self.feed, items, self.run)
         return {
             subject: [(one.reference, novelty) for one, novelty in zip(some, novelties[subject], strict=True)]
@@ -130,7 +137,7 @@ class Taking:
         That is every one it ever sent, where everything was asked for.
         """
         if self._by_report is None:
-            self._by_report = self.store.candidates.versioned(self.study.id, self.feed, BY_REPORT)
+            self._by_report = self.store.candidates.taken_back(self.study.id, self.feed)
         wanted: dict[str, Collection[str] | None] = {}
         for one in told:
             chosen = None if _whole(one.answers) else _named(one.answers, self.feed)
@@ -145,8 +152,11 @@ class Taking:
     def _taken_back(self, subject: str) -> set[str]:
         return {one.partition("#")[0] for one in (self._by_report or {}).get(subject, ())}
 
-    def _source(self, found: Collection[str]) -> Source:
-        ours = self.store.our_names(self.hospital.server_id, "Observation", list(found)) if found else {}
+    def _ours(self, ids: Collection[str]) -> Set[str]:
+        """Return those of these ids of the server's Observations that are of ours."""
+        return self.store.our_names(self.hospital.server_id, "Observation", list(ids)).keys() if ids else set()
+
+    def _source(self, ours: Set[str]) -> Source:
         return Source(feed=self.feed, study=self.study, laboratories=self.names, ours=ours.__contains__)
 
     def _touched(

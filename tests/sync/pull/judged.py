@@ -20,12 +20,12 @@ from fhirbridge.study import Study
 from fhirbridge.sync.pull.incoming import Incoming
 from fhirbridge.sync.pull.judging import Context, Held, Picture, judge
 from fhirbridge.terminology.analytes import with_laboratories
-from fhirbridge.terminology.laboratories import ReportedCode
-from fhirbridge.terminology.laboratory_files import load_directory
+from fhirbridge.terminology.laboratories import Laboratories, ReportedCode
+from fhirbridge.terminology.laboratory_files import load
 
 ROOT = Path(__file__).parents[3]
 FEED = "https://fhir.hospital.example/r4"
-LABORATORIES = load_directory(ROOT / "mappings" / "laboratories")
+LABORATORIES = load([ROOT / "mappings" / "laboratories"])
 TRIAL = studies.load(ROOT / "mappings" / "studies" / "nct07120750.toml")
 NORTH, SOUTH = "North Hospital", "South Reference Laboratory"
 DNA, DNA_LOG = "42595-9", "48398-2"
@@ -34,13 +34,18 @@ W012 = "2026-03-30T08:15:00+08:00"
 ALL_TERMS = ("mapped", "readable", "no-flags", "in-window", "single", "final", "no-notes")
 
 
-def context(accept: Mapping[str, tuple[str, ...]] | None = None, *, today: dt.date = dt.date(2026, 12, 31)) -> Context:
+def context(
+    accept: Mapping[str, tuple[str, ...]] | None = None,
+    *,
+    today: dt.date = dt.date(2026, 12, 31),
+    laboratories: Laboratories = LABORATORIES,
+) -> Context:
     """The reference study, with these policies instead of its own."""
-    study: Study = with_laboratories(TRIAL, LABORATORIES)
+    study: Study = with_laboratories(TRIAL, laboratories)
     if accept is not None:
         analytes = tuple(msgspec.structs.replace(one, accept=accept.get(one.name, ())) for one in study.analytes)
         study = msgspec.structs.replace(study, analytes=analytes)
-    return Context(study=study, laboratories=LABORATORIES, today=today, mapping="m1")
+    return Context(study=study, laboratories=laboratories, today=today, mapping="m1")
 
 
 def dna(reference: str = "1", value: str | None = "1234", **changed: Any) -> Incoming:

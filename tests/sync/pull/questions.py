@@ -22,7 +22,7 @@ def trial() -> Study:
 
 
 def laboratories() -> Laboratories:
-    return laboratory_files.load_directory(SHIPPED / "laboratories")
+    return laboratory_files.load([SHIPPED / "laboratories"])
 
 
 def result(id: str, patient: str, *, code: str = "63557-3", category: str = "laboratory", **also: Any) -> Resource:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -12,12 +13,13 @@ from fhirbridge.store.outlines import Outline
 from fhirbridge.sync.pull import affected
 from fhirbridge.sync.pull.incoming import Incoming
 from fhirbridge.sync.pull.judging import Picture, judge
-from fhirbridge.sync.pull.meaning import mean
-from tests.sync.pull.judged import DNA, DNA_LOG, Inbox, dna
+from tests.sync.pull.judged import DNA, DNA_LOG, W012, Inbox, dna
 from tests.sync.pull.test_judging_properties import POLICIES, results
 
 SURFACE_ANTIGEN = "63557-3"
 W024 = "2026-06-22T09:00:00+08:00"
+ANOTHER_OF_W012 = "2026-04-02"
+BETWEEN, ANOTHER_DAY = "2026-05-11T09:00:00+08:00", "2026-05-12T09:00:00+08:00"
 
 
 def _outlines(inbox: Inbox) -> list[Outline]:
@@ -25,12 +27,14 @@ def _outlines(inbox: Inbox) -> list[Outline]:
     found = []
     for (feed, reference), held in sorted(inbox.held.items()):
         judged = inbox.judged.get(reference)
-        overridden = any("analyte" in (one.value or b"").decode() for one in held.decisions)
+        said = " ".join((one.value or b"").decode() for one in held.decisions)
         found.append(
             Outline(
                 feed=feed, reference=reference, arrival=held.arrival, moved=False, candidate=1 if judged else None,
                 judged=judged.arrival if judged else None, analyte=judged.analyte if judged else "",
-                reasons=judged.reasons if judged else (), overridden=overridden,
+                day=judged.collected[:10] if judged and judged.collected else None,
+                visit=judged.visit if judged and judged.inside else None, reasons=judged.reasons if judged else (),
+                overridden=frozenset(name for name in ("analyte", "visit") if f'"{name}"' in said),
             )
         )  # fmt: skip
     return found
@@ -42,12 +46,10 @@ def _part(inbox: Inbox) -> set[str]:
     if not affected.separable(outlined):
         return {one.reference for one in outlined}
     moving = affected.stirred(outlined, ())
-    meanings = [
-        mean(inbox.held[one.feed, one.reference].incoming, inbox.context.laboratories, inbox.context.study)
-        for one in moving
-    ]
-    analytes = {one.analyte.name for one in meanings if one.analyte}
-    return {one.reference for one in [*moving, *affected.beside(outlined, moving, analytes)]}
+    now = affected.spots(
+        (inbox.held[one.feed, one.reference].incoming for one in moving), inbox.follow_up, inbox.context
+    )
+    return {one.reference for one in [*moving, *affected.beside(outlined, moving, now)]}
 
 
 def _judged(inbox: Inbox, references: set[str]) -> dict[str, Judgement]:
@@ -77,8 +79,21 @@ def _decides(draw: Any, inbox: Inbox) -> None:
         inbox.decide(str(number), action, value=value if action == "override" else None)
 
 
-@given(results(), results(), st.integers(0, len(POLICIES) - 1), st.data())
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@st.composite
+def near(draw: Any) -> list[Incoming]:
+    """Results of one analyte, so close to one another that most move some other."""
+    days = st.sampled_from([W012, "2026-03-30", ANOTHER_OF_W012, W024, BETWEEN, BETWEEN[:10], "2027-03-01"])
+    values = st.sampled_from([("1234", DNA, "[IU]/mL"), ("43", DNA, "[IU]/mL"), ("3.09", DNA_LOG, "{Log_IU}/mL")])
+    found = []
+    for number in range(draw(st.integers(1, 6))):
+        value, code, unit = draw(values)
+        status = draw(st.sampled_from(["final", "final", "final", "cancelled"]))
+        found.append(dna(str(number), value, code=code, unit=unit, status=status, collected=draw(days)))
+    return found
+
+
+@given(st.one_of(results(), near()), st.one_of(results(), near()), st.integers(0, len(POLICIES) - 1), st.data())
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_part_comes_out_as_the_whole_would(
     some: list[Incoming], later: list[Incoming], policy: int, data: st.DataObject
 ) -> None:
@@ -92,11 +107,39 @@ def test_a_part_comes_out_as_the_whole_would(
     _check(inbox)
 
 
+@pytest.fixture
+def inbox_of_visits() -> Inbox:
+    """Two results on two days of one visit's window, one in another's, and two beside all windows."""
+    inbox = Inbox(POLICIES[3])
+    inbox.run(
+        dna("1"), dna("2", "43", collected=ANOTHER_OF_W012), dna("3", "44", collected=W024),
+        dna("4", collected=BETWEEN), dna("5", collected=ANOTHER_DAY),
+    )  # fmt: skip
+    return inbox
+
+
 def test_only_what_may_share_a_window_is_judged_again() -> None:
     inbox = Inbox(POLICIES[0])
     inbox.run(dna("1"), dna("2", "0.5", code=SURFACE_ANTIGEN), dna("3", collected=W024), dna("4", code="99999-9"))
     inbox.arrive(dna("5", "3.2", code=DNA_LOG, unit="{Log_IU}/mL"))
-    assert _check(inbox) == {"Observation/1", "Observation/3", "Observation/5"}
+    assert _check(inbox) == {"Observation/1", "Observation/5"}
+
+
+def test_a_result_that_moves_to_another_visit_moves_what_both_have(inbox_of_visits: Inbox) -> None:
+    inbox_of_visits.arrive(dna("1", version="2", collected=W024))
+    assert _check(inbox_of_visits) == {"Observation/1", "Observation/2", "Observation/3"}
+
+
+def test_what_lies_in_no_window_moves_only_what_is_of_its_day(inbox_of_visits: Inbox) -> None:
+    inbox_of_visits.arrive(dna("6", "77", collected=BETWEEN))
+    assert _check(inbox_of_visits) == {"Observation/4", "Observation/6"}
+
+
+def test_where_a_person_gave_a_result_another_visit_its_analyte_is_judged_whole(inbox_of_visits: Inbox) -> None:
+    inbox_of_visits.decide("2", "override", value=b'{"visit":"W024"}')
+    inbox_of_visits.judge()
+    inbox_of_visits.arrive(dna("6", "77", collected=BETWEEN))
+    assert _check(inbox_of_visits) == {f"Observation/{number}" for number in (1, 2, 3, 4, 5, 6)}
 
 
 def test_a_result_that_is_another_test_now_moves_both_analytes() -> None:

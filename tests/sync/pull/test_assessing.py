@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Callable
+from collections import UserDict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -29,13 +30,25 @@ STUDY = CONTEXT.study.id
 SURFACE_ANTIGEN = "63557-3"
 
 
+class Dates(UserDict[str, FollowUp]):
+    """Subjects' dates; while somebody looks at them, something else may happen."""
+
+    def __init__(self, ward: Ward, dates: Mapping[str, FollowUp]) -> None:
+        super().__init__(dates)
+        self.ward = ward
+
+    def __getitem__(self, subject: str) -> FollowUp:
+        self.ward.meanwhile()
+        return super().__getitem__(subject)
+
+
 class Ward:
     """Subjects whose results arrive in runs, and are judged."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.meanwhile: Callable[[], None] = lambda: None
-        """Happens between reading and judging a subject."""
+        """Happens when a subject's dates are looked at: while its results are read, and when all of them are."""
 
     def arrive(self, run: str, subject: str, *came: Incoming) -> None:
         items = [(one.reference, one.version, hashlib.sha256(as_bytes(one)).digest(), as_bytes(one)) for one in came]
@@ -44,12 +57,11 @@ class Ward:
     def judge(self, run: str, *subjects: str, whole: bool = False) -> Funnel:
         funnel = Funnel()
         due = [Due(subject=subject, whole=whole) for subject in subjects]
-        Assessing(store=self.store, context=CONTEXT, follow_up=self.follow_up, server=FEED, run=run).assess(due, funnel)
+        Assessing(store=self.store, context=CONTEXT, follow_ups=self.follow_ups, run=run).assess(due, funnel)
         return funnel
 
-    def follow_up(self, subject: str) -> FollowUp:
-        self.meanwhile()
-        return FollowUp(anchor=INDEX)
+    def follow_ups(self, subjects: Sequence[str]) -> Mapping[str, FollowUp]:
+        return Dates(self, {subject: FollowUp(anchor=INDEX) for subject in subjects})
 
     def states(self, subject: str) -> dict[str, str]:
         known = self.store.candidates.of_subject(STUDY, subject)
@@ -105,11 +117,14 @@ def test_a_decision_made_while_its_subject_is_judged_stands(ward: Ward) -> None:
     ward.arrive(second, "p1", dna("2", "77", collected="2026-03-31T08:15:00+08:00"))
     one = ward.candidate("p1", "Observation/1")
 
+    def once_all_is_read() -> None:
+        ward.meanwhile = decide
+
     def decide() -> None:
         ward.meanwhile = lambda: None
         ward.store.candidates.decide(one.key, "accept", by="kim", reason="", seen=one.arrival)
 
-    ward.meanwhile = decide
+    ward.meanwhile = once_all_is_read
     funnel = ward.judge(second, "p1")
     found, _, decisions = ward.store.candidates.get(one.key) or (None, None, [])
     assert found is not None
@@ -135,6 +150,14 @@ def test_a_new_version_is_judged_instead_of_the_old_one(ward: Ward) -> None:
     ward.arrive(second, "p1", replace(dna("1"), version="2", status="entered-in-error"))
     ward.judge(second, "p1")
     assert ward.states("p1") == {"Observation/1": "cancelled"}
+
+
+def test_only_what_other_runs_left_is_taken_for_left_behind_not_what_this_one_brought(ward: Ward) -> None:
+    killed, run = ward.run(), ward.run()
+    for one, subject in ((killed, "p1"), (run, "p2")):
+        ward.store.pulls.freeze(one, STUDY, b"{}")
+        ward.arrive(one, subject, dna(subject))
+    assert ward.store.candidates.to_judge(STUDY, run, None) == {"p1"}
 
 
 def test_whoever_got_another_index_date_is_judged_again(store: Store) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from sqlalchemy import create_engine, text
 
 from fhirbridge.errors import ConfigurationError, StoreError
 from fhirbridge.store import Store
+from fhirbridge.store.instants import written
 from fhirbridge.study import Study, load
 from tests.databases import database_url as database_url
 from tests.databases import postgresql_server as postgresql_server
@@ -188,9 +190,10 @@ def test_a_number_replaced_by_that_of_another_person_is_relinked_at_the_next_loo
     with breakable.connected() as hospital:
         ward.looks(hospital)
         ward.imports(("SUBJ-1", "MRN-7", *SUBJECTS["SUBJ-1"][1:]), replace=True)
+        ward.now += dt.timedelta(minutes=1)
         found = ward.looks(hospital)["SUBJ-1"]
     assert found.patients == ("h-patient-2",)
-    assert found.relinked is not None
+    assert found.relinked == written(ward.now)
     assert ward.actions("SUBJ-1") == ["imported", "linked", "replaced", "relinked"]
 
 

@@ -18,7 +18,7 @@ from tests.store.conftest import postgresql_server as postgresql_server
 from tests.store.conftest import store as store
 from tests.sync.pull.recorded import ROOT, STUDY
 
-LABORATORIES = laboratory_files.load_directory(ROOT / "mappings" / "laboratories")
+LABORATORIES = laboratory_files.load([ROOT / "mappings" / "laboratories"])
 CONTEXT = Context(
     study=with_laboratories(STUDY, LABORATORIES), laboratories=LABORATORIES, today=dt.date(2026, 3, 31), mapping="ab12"
 )

@@ -15,7 +15,7 @@ from fhirbridge.sync.pull.reading import read as read_value
 from fhirbridge.sync.pull.recognising import LaboratoryNames
 from fhirbridge.sync.pull.remarks import NOT_KEPT
 from fhirbridge.terminology.laboratories import Laboratories, ReportedCode
-from fhirbridge.terminology.laboratory_files import load_directory
+from fhirbridge.terminology.laboratory_files import load
 from tests.records.hl7v2.making import MSH, OBR, OBX, PID, message, obx, oru
 
 ROOT = Path(__file__).parents[3]
@@ -24,7 +24,7 @@ LOINC = "http://loinc.org"
 
 @cache
 def laboratories() -> Laboratories:
-    return load_directory(ROOT / "mappings" / "laboratories")
+    return load([ROOT / "mappings" / "laboratories"])
 
 
 def all_of(raw: bytes, assume: str | None = None, **names: str) -> list[Incoming | SetAside]:

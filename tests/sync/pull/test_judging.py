@@ -15,8 +15,20 @@ from fhirbridge.study import Condition
 from fhirbridge.sync.pull import proposal
 from fhirbridge.sync.pull.incoming import Incoming
 from fhirbridge.sync.pull.remarks import NOT_KEPT
-from fhirbridge.terminology.laboratories import ReportedCode
-from tests.sync.pull.judged import ALL_TERMS, DNA_LOG, NORTH, SOUTH, W012, Inbox, context, dna, judged
+from fhirbridge.terminology.laboratories import Laboratories, ReportedCode
+from tests.sync.pull.judged import (
+    ALL_TERMS,
+    DNA,
+    DNA_LOG,
+    LABORATORIES,
+    NORTH,
+    SOUTH,
+    W012,
+    Inbox,
+    context,
+    dna,
+    judged,
+)
 
 AUTOMATIC = {"HBV-DNA": ALL_TERMS}
 NOON = "2026-03-30T12:00:00+08:00"
@@ -57,6 +69,19 @@ def test_a_result_by_itself_has_its_state_and_says_why(result: Incoming, state: 
     inbox = judged([result], AUTOMATIC)
     assert inbox.state("1") == state
     assert reason is None or reason in inbox.reasons("1")
+
+
+def test_below_the_limit_of_an_assay_that_the_study_file_lacks_a_person_is_asked_and_told_why() -> None:
+    shipped = next(row for row in LABORATORIES.rows if row.laboratory == NORTH and row.loinc == DNA)
+    new = replace(shipped, laboratory="West", assay="West PCR", lloq=Decimal(20))
+    with_new = Laboratories((*LABORATORIES.rows, new))
+    inbox = Inbox(context(AUTOMATIC, laboratories=with_new))
+    (code, system) = (new.code or "", new.system)
+    west = {"laboratory": "West", "unit": "IU/mL", "codes": (ReportedCode(system, code),)}
+    inbox.run(dna("1", "20", comparator="<", **west), dna("2", "500", collected="2026-06-22T08:15:00+08:00", **west))
+    assert inbox.state("1") == "waiting"
+    assert "assay not in the study file" in inbox.reasons("1")
+    assert inbox.state("2") == "accepted"
 
 
 def test_a_result_by_itself_is_in_the_study_s_terms_beside_what_was_reported() -> None:
@@ -307,6 +332,56 @@ def test_a_result_that_the_source_moves_to_another_patient_is_reopened_and_canno
     inbox.judge()
     assert inbox.state("1") == "reopened"
     assert inbox.reasons("1") == ("source withdrawn", "patient relinked")
+
+
+def _doubt(inbox: Inbox, since: str) -> None:
+    """Have everything that is held come before its subject was linked anew, by a source that cannot be asked."""
+    inbox.held = {name: replace(held, doubted=since) for name, held in inbox.held.items()}
+
+
+@pytest.mark.parametrize("by_policy", [False, True])
+def test_a_result_whose_patient_is_in_doubt_is_reopened_until_a_person_who_knows_it_confirms(by_policy: bool) -> None:
+    inbox = _accepted(by_policy)
+    _doubt(inbox, "2026-05-01T00:00:00.000Z")
+    inbox.judge()
+    assert (inbox.state("1"), inbox.reasons("1")[0]) == ("reopened", "patient relinked")
+    assert inbox.judge() == {"Observation/1": "reopened"}
+    inbox.decide("1", "accept")
+    assert inbox.judge() == {"Observation/1": "accepted"}
+    _doubt(inbox, "2026-06-01T00:00:00.000Z")
+    assert inbox.judge() == {"Observation/1": "reopened"}
+
+
+def test_a_result_whose_patient_is_in_doubt_is_accepted_by_no_policy_and_stands_in_the_way_of_no_other() -> None:
+    inbox = Inbox(context(AUTOMATIC))
+    inbox.arrive(dna())
+    _doubt(inbox, "2026-05-01T00:00:00.000Z")
+    inbox.arrive(dna("2"), dna("3", "7", collected="2026-06-22"))
+    assert inbox.judge() == {"Observation/1": "waiting", "Observation/2": "accepted", "Observation/3": "accepted"}
+    assert inbox.reasons("1") == (
+        "patient relinked",
+        "visit filled",
+        "policy: no-flags",
+        "policy: picked",
+        "policy: visit free",
+    )
+
+
+def test_a_rejected_result_whose_patient_is_in_doubt_stays_rejected() -> None:
+    inbox = judged([dna()], {})
+    inbox.decide("1", "reject")
+    _doubt(inbox, "2026-05-01T00:00:00.000Z")
+    assert inbox.judge() == {"Observation/1": "rejected"}
+
+
+@pytest.mark.parametrize("result", [dna(code="99999-9"), dna(code="1742-6", unit="U/L"), dna(value=None)])
+def test_a_result_that_cannot_be_used_says_too_that_its_patient_is_in_doubt(result: Incoming) -> None:
+    inbox = Inbox(context(AUTOMATIC))
+    before = inbox.run(result)
+    said = inbox.reasons("1")
+    _doubt(inbox, "2026-05-01T00:00:00.000Z")
+    assert inbox.judge() == before
+    assert inbox.reasons("1") == ("patient relinked", *said)
 
 
 def test_a_result_that_its_source_no_longer_has_is_reopened() -> None:

@@ -26,8 +26,8 @@ from fhirbridge.sync.pull.meaning import collects
 from fhirbridge.sync.pull.observations import Source, incoming
 from fhirbridge.sync.pull.recognising import LaboratoryNames
 from fhirbridge.sync.pull.reports import ReportStates
+from fhirbridge.terminology import laboratory_files
 from fhirbridge.terminology.analytes import with_laboratories
-from fhirbridge.terminology.laboratory_files import load_directory
 
 MAPPINGS = Path(__file__).parents[3] / "mappings"
 FEED = "https://fhir.hospital.example/r4"
@@ -39,7 +39,7 @@ class Judging:
     def __init__(self, store: Store, study: Study, told: Month, subjects: list[Subject]) -> None:
         self.store = store
         self.told = told
-        laboratories = load_directory(MAPPINGS / "laboratories")
+        laboratories = laboratory_files.load([MAPPINGS / "laboratories"])
         self.laboratories = laboratories
         self.study = with_laboratories(study, laboratories)
         self.source = Source(feed=FEED, study=study, laboratories=LaboratoryNames(laboratories))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from fhirbridge.sync.pull.pull_report import PullReport
 from fhirbridge.sync.pull.reading import WITHHELD
 from fhirbridge.sync.pull.recognising import LaboratoryNames
 from fhirbridge.sync.pull.recording import RecordingReport
+from fhirbridge.sync.pull.spool import Spool
 from fhirbridge.terminology.analytes import with_laboratories
 from tests.sync.breakable_hospital import BASE, BreakableHospital
 from tests.sync.pull.links import SUBJECTS, Ward, person
@@ -43,6 +44,8 @@ class Trial:
     breakable: BreakableHospital
     runs: int = 0
     options: dict[str, Any] = field(default_factory=dict)
+    spool: Callable[[str], Spool] | None = None
+    """From a run to what reads its messages."""
 
     def pull(self, **given: Any) -> PullReport:
         self.runs += 1
@@ -51,20 +54,18 @@ class Trial:
         self.ward.store.pulls.freeze(run, study.id, b"{}")
         plan = planned(**self.options)
         stop = given.get("stop") or threading.Event()
+        asked = partial(ask, self.hospital, plan, full=given.get("full", False), stop=stop)
+        server = given.pop("server", Server(hospital=self.hospital, plan=plan, ask=asked))
         report = pull(
             Pulling(
                 store=self.ward.store,
                 context=Context(study=study, laboratories=laboratories(), today=dt.date(2026, 11, 22)),
                 names=LaboratoryNames(laboratories()),
                 linking=self.ward.linking,
-                follow_up=lambda _: FollowUp(anchor=INDEX),
-                spool=None,
+                follow_ups=lambda subjects: dict.fromkeys(subjects, FollowUp(anchor=INDEX)),
+                spool=self.spool(run).process if self.spool else None,
                 record=RecordingReport,
-                server=Server(
-                    hospital=self.hospital,
-                    plan=plan,
-                    ask=partial(ask, self.hospital, plan, full=given.get("full", False), stop=stop),
-                ),
+                server=server,
                 run=run,
                 **given,
             )

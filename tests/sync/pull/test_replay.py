@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from fhirbridge.elements import LOINC, UCUM
 from fhirbridge.errors import InputError
 from fhirbridge.protocol.slots import FollowUp
 from fhirbridge.store import Store
+from fhirbridge.store.links import Event
 from fhirbridge.store.pulls import Pulled
 from fhirbridge.sync.pull.assessing import Assessing, Due
 from fhirbridge.sync.pull.cases import Context
@@ -54,14 +56,19 @@ class Hospital:
         run = self.store.start_run("pull")
         self.store.pulls.freeze(run, STUDY.id, freeze(context, None))
         items = [(one.reference, one.version, hashlib.sha256(as_bytes(one)).digest(), as_bytes(one)) for one in came]
-        self.store.candidates.arrive(STUDY.id, PATIENT, FEED, items, run)
-        funnel = Funnel()
-        Assessing(store=self.store, context=context, follow_up=self.follow_up, server=FEED, run=run).assess(
-            [Due(subject=PATIENT)], funnel
+        for feed in {one.feed for one in came}:
+            of_feed = [item for one, item in zip(came, items, strict=True) if one.feed == feed]
+            self.store.candidates.arrive(STUDY.id, PATIENT, feed, of_feed, run)
+        funnel, relinked = Funnel(), self.store.links.relinked(STUDY.id).get(PATIENT)
+        Assessing(store=self.store, context=context, follow_ups=self.follow_ups, run=run).assess(
+            [Due(subject=PATIENT, relinked=relinked)], funnel
         )
         self.store.pulls.save_funnel(run, fhirjson.dumps(funnel.as_dict()))
         self.store.finish_run(run, "done", {})
         return run
+
+    def follow_ups(self, patients: Sequence[str]) -> dict[str, FollowUp]:
+        return {patient: self.follow_up(patient) for patient in patients}
 
     def follow_up(self, patient: str) -> FollowUp:
         facts = self.desk.facts(patient)
@@ -100,6 +107,16 @@ def test_a_pull_comes_out_the_same_after_everything_that_followed(hospital: Hosp
         found = hospital.replay(run)
         assert (found.differences, found.arrivals) == ([], count)
         assert found.ends.total() == count
+
+
+def test_a_number_that_is_replaced_counts_for_the_pulls_after_it_alone(hospital: Hospital) -> None:
+    by_message = replace(result(2, "2026-02-25"), feed="hl7v2 LIS^LAB")
+    first = hospital.pull(result(1, "2025-12-04"), by_message)
+    hospital.store.links.note(STUDY.id, Event(subject=PATIENT, by="ann", action="replaced"))
+    second = hospital.pull(result(3, "2026-02-26"))
+    stands = [hospital.desk.candidate(f"Observation/{number}") for number in (1, 2, 3)]
+    assert [one is not None and "patient relinked" in one.reasons for one in stands] == [True, True, False]
+    assert hospital.replay(first).differences == hospital.replay(second).differences == []
 
 
 def test_an_index_date_that_is_corrected_later_has_no_say(hospital: Hospital) -> None:

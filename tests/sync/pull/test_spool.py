@@ -24,8 +24,8 @@ from fhirbridge.sync.pull.meaning import LONGEST_TEXT
 from fhirbridge.sync.pull.reading import WITHHELD
 from fhirbridge.sync.pull.recognising import LaboratoryNames
 from fhirbridge.sync.pull.spool import Keeping, Spool, Spooled
+from fhirbridge.terminology import laboratory_files
 from fhirbridge.terminology.laboratories import Laboratories
-from fhirbridge.terminology.laboratory_files import load_directory
 from tests.records.hl7v2.making import MSH, OBR, message, obx
 from tests.records.hl7v2.sending import Sender, told
 from tests.sync.pull.links import KEY, Ward
@@ -35,7 +35,7 @@ ROOT = Path(__file__).parents[3]
 
 @cache
 def laboratories() -> Laboratories:
-    return load_directory(ROOT / "mappings" / "laboratories")
+    return laboratory_files.load([ROOT / "mappings" / "laboratories"])
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +148,77 @@ def test_who_is_linked_later_gets_the_results_that_were_kept_for_that(office: Of
     assert office.store.messages.retry(office.study, ("no subject",)) == 1
     assert dict(office.process().fates) == {"new": 1}
     assert len(office.arrived("SUBJ-3")) == 1
+
+
+def assigned(authority: str, number: str = "MRN-0001") -> bytes:
+    """A report of a subject whose numbers are another authority's."""
+    return report().replace(b"MRN-0001^^^HOSP", f"{number}^^^{authority}".encode())
+
+
+def test_a_message_of_an_authority_that_nobody_named_is_kept_and_taken_once_the_setting_is_right(
+    office: Office,
+) -> None:
+    office.ward.authorities = {"HOPS": "urn:oid:1.2.3"}
+    office.keep(report())
+    done = office.process()
+    assert (dict(done.messages), dict(done.fates)) == ({"faulty": 1}, {"other patient": 1})
+    [kept] = office.store.messages.page(office.study, ("faulty",))
+    [finding] = kept.findings
+    assert (finding.rule, finding.field, kept.held) == ("authority", "PID-3", True)
+    assert '"HOSP"' in finding.message
+    assert "linking_authorities" in finding.remedy
+    assert "MRN" not in str(finding)
+    assert ("message_faulty", {"reason": "authority"}) in office.ward.noted
+    office.ward.authorities = {"HOSP": "urn:oid:1.2.3"}
+    assert office.store.messages.retry(office.study, ("faulty",)) == 1
+    assert (dict(office.process().messages), len(office.arrived())) == ({"done": 1}, 1)
+
+
+@pytest.mark.parametrize(
+    ("authorities", "sent", "state"),
+    [
+        ({"HOSP": "urn:oid:1.2.4"}, report(), "faulty"),
+        ({"HOSP": ""}, report(), "no subject"),
+        ({"HOSP": "1.2.3"}, other_report(), "no subject"),
+        ({}, assigned("&1.2.3&ISO", "MRN-9999"), "no subject"),
+        ({}, assigned("&1.2.4&ISO"), "faulty"),
+        ({}, assigned(""), "faulty"),
+        ({"": "urn:oid:1.2.3"}, assigned("", "MRN-9999"), "no subject"),
+        ({"SSA": ""}, assigned("HOSP^MR~123^^^SSA"), "no subject"),
+    ],
+)
+def test_who_assigned_a_number_is_known_by_a_linked_system_or_as_nobodys(
+    office: Office, authorities: dict[str, str], sent: bytes, state: str
+) -> None:
+    office.ward.authorities = authorities
+    office.keep(sent)
+    assert dict(office.process().messages) == {state: 1}
+
+
+@pytest.mark.parametrize(
+    ("authority", "told"),
+    [
+        ("NORTH LAB", '"NORTH LAB"'),
+        ("NORTH&1.2.4&ISO", '"1.2.4", "NORTH"'),
+        ("", '"" (nobody is named)'),
+        ("MRN-0001", "a name that is not shown here"),
+        ("1970050312", "a name that is not shown here"),
+        ("LAB 19700503", "a name that is not shown here"),
+    ],
+)
+def test_a_finding_names_who_assigned_the_numbers_and_nothing_that_may_be_a_number(
+    office: Office, authority: str, told: str
+) -> None:
+    office.keep(assigned(authority))
+    office.process()
+    [kept] = office.store.messages.page(office.study, ("faulty",))
+    assert kept.findings[0].message == f"who assigned the patient's numbers is not known: {told}"
+
+
+def test_before_anybody_is_linked_no_authority_is_missed(store: Store, study: Study, tmp_path: Path) -> None:
+    office = Office(Ward(store, study, tmp_path))
+    office.keep(report())
+    assert dict(office.process().messages) == {"no subject": 1}
 
 
 def test_what_is_kept_of_others_is_thrown_away_after_its_days(office: Office) -> None:

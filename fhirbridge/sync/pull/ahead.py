@@ -1,0 +1,52 @@
+"""Lets an iterator go ahead in a thread of its own, so that the next answer is asked for while the last one is kept."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from queue import SimpleQueue
+from typing import TypeVar
+
+T = TypeVar("T")
+
+BOUND = 100
+"""How many items wait at most, so that memory does not fill with what nobody has used yet."""
+
+
+def ahead(items: Iterator[T], bound: int = BOUND) -> Iterator[T]:
+    """Yield the items in their order, and raise what the iterator raises once all before it was yielded.
+
+    Whoever stops early waits for the step that is under way; no further one is made.
+    """
+    found: SimpleQueue[T | _End] = SimpleQueue()
+    room, left = threading.Semaphore(bound), threading.Event()
+
+    def work() -> None:
+        error: BaseException | None = None
+        try:
+            for item in items:
+                room.acquire()
+                if left.is_set():
+                    break
+                found.put(item)
+        except BaseException as raised:  # noqa: BLE001  # it is raised where the items are used
+            error = raised
+        found.put(_End(error))
+
+    worker = threading.Thread(target=work, daemon=True)
+    worker.start()
+    try:
+        while not isinstance(item := found.get(), _End):
+            room.release()
+            yield item
+        if item.error is not None:
+            raise item.error
+    finally:
+        left.set()
+        room.release()
+        worker.join()
+
+
+class _End:
+    def __init__(self, error: BaseException | None) -> None:
+        self.error = error

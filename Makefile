@@ -1,7 +1,7 @@
 # make demo    the main job, on a hospital of its own            make demo SUBJECTS=20
 # make test    every test this machine can run                   make test TESTS='tests/records -k enum'
 # make lint    style, types, import contracts
-# make bench   what each step costs beside its peers: validators, bare clients, parsers
+# make bench   what each step costs beside its peers: validators, bare clients, parsers, HAPI
 # make storm   pushers killed under faults, two at a time      make storm STORM='--subjects 40 --server hapi'
 # make clean   takes away what the others made
 
@@ -48,6 +48,7 @@ lint: $(VENV)/test.stamp
 	$(BIN)/lint-imports
 
 bench: $(VENV)/test.stamp
+	@$(PIP) install -q -c constraints.txt -e '.[bench]'
 	@$(BIN)/fhirbridge definitions install
 	@$(BIN)/python benchmarks/pipeline.py
 	@$(BIN)/python benchmarks/validation.py
@@ -55,11 +56,13 @@ bench: $(VENV)/test.stamp
 	@$(BIN)/python benchmarks/pull.py
 	@$(BIN)/python benchmarks/inbox.py
 	@$(BIN)/python benchmarks/hl7v2.py
+	@$(BIN)/python benchmarks/api.py
 
 storm: $(VENV)/test.stamp
 	@$(BIN)/fhirbridge definitions install
 	@$(BIN)/python -m tests.storm $(STORM)
 
 clean:
-	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache tests/hapi/target
+	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache tests/hapi/target \
+	  tests/api/clients/fhir_kit_client/node_modules
 	find fhirbridge mappings tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -71,6 +71,11 @@ def pretty(value: Any) -> str:
     return msgspec.json.format(_encoder.encode(value), indent=2).decode()
 
 
+def indented(text: bytes) -> bytes:
+    """Return JSON as it is but for its layout: two-space indent, order and digits kept."""
+    return msgspec.json.format(text, indent=2)
+
+
 def canonical(value: Any) -> bytes:
     """Write JSON with sorted keys, so that equal content gives equal bytes."""
     return _sorted.encode(value)

@@ -5,10 +5,17 @@ from __future__ import annotations
 import os
 from datetime import date
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, HttpUrl, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from fhirbridge.errors import ConfigurationError
 
@@ -139,6 +146,9 @@ class Settings(BaseSettings):
     schedule_pull: str = Field("off", description="when to pull laboratory results: a cron expression, or off")
     schedule_push: str = Field("*/5 * * * *", description="when to push: a cron expression, or off")
     schedule_reconcile: str = Field("17 3 * * *", description="when to reconcile: a cron expression, or off")
+    schedule_release: str = Field(
+        "off", description="when to bring what registries see up to date: a cron expression, or off"
+    )
     inbox: Path | None = Field(None, description="folder where files of records are dropped to be loaded")
     inbox_quiet: float = Field(10.0, ge=0, description="seconds without a change after which a delivery is complete")
     worker_dead_after: float = Field(
@@ -193,9 +203,27 @@ class Settings(BaseSettings):
     api_jwks_networks: tuple[str, ...] = Field(
         (), description="networks that are not public where clients' keys may be fetched, like 10.20.0.0/16"
     )
+    api_address: str = Field("127.0.0.1", description="address that `fhirbridge serve` is opened on")
+    api_port: int = Field(8000, ge=0, le=65535, description="port that `fhirbridge serve` is opened on")
+    api_threads: int = Field(8, ge=1, le=256, description="requests that `fhirbridge serve` answers at a time")
+    api_cors_origins: tuple[str, ...] = Field(
+        (), description="origins whose pages may use the API in a browser, like https://app.example.org; * for all"
+    )
+    api_release_seconds: float = Field(
+        5.0, ge=0, description="seconds between two looks for what is to be released; 0 is never by the API itself"
+    )
     api_proxies: int = Field(
         0, ge=0, le=10, description="proxies in front of the API whose X-Forwarded-For says who asks"
     )
+    api_export_folder: Path = Field(
+        Path("released"), description="folder where exports of registries lie until they are fetched"
+    )
+    api_export_hours: float = Field(24.0, gt=0, description="hours that an export is kept once it is complete")
+    api_exports: int = Field(4, ge=1, le=100, description="exports that one client may have under way")
+    api_requests_per_minute: int = Field(
+        300_000, ge=0, description="requests of one client in a minute, for each process; 0 is no limit"
+    )
+    api_costly: int = Field(4, ge=1, description="costly requests of one client at a time, for each process")
 
     log_format: Literal["console", "json"] = Field("console", description="log lines as text or as JSON")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
@@ -219,13 +247,29 @@ class Settings(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # pydantic calls by name
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Read what the caller gave, then the environment, then the TOML file."""
         file = (TomlConfigSettingsSource(settings_cls, cls._file),) if cls._file else ()
-        return (init_settings, env_settings, *file)
+        return (init_settings, _Environment(settings_cls), *file)
+
+
+class _Environment(EnvSettingsSource):
+    """The environment, where lists and tables are JSON; what is none is told with the variable's name."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        """Return a list or table. Raises ConfigurationError, which shows no value."""
+        kind, form = (dict, '{"NAME": "VALUE"}') if isinstance(field.default, dict) else (list, '["ONE", "TWO"]')
+        try:
+            found = super().decode_complex_value(field_name, field, value)
+        except ValueError:
+            found = None
+        if not isinstance(found, kind):
+            name = f"{self.env_prefix}{field_name}".upper()
+            raise ConfigurationError(f"the environment's {name} is no JSON like {form}. See docs/settings.md.")
+        return found
 
 
 def read(file: Path | None = None, **given: object) -> Settings:

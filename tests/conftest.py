@@ -12,6 +12,7 @@ import pytest
 
 from fhirbridge.demo.hospital import running_hospital
 from fhirbridge.errors import Resource
+from tests.api.clients.node import node_missing
 from tests.real_servers import HapiBuild, build_hapi, hapi_outcomes, java_missing, running_hapi
 
 SHARED = Path(__file__).parent.parent.parent / "shared"
@@ -34,6 +35,7 @@ def _need(item: pytest.Item, marker: str, missing: Callable[[], str | None], req
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     _need(item, "hapi", java_missing, "FHIRBRIDGE_REQUIRE_JAVA")
+    _need(item, "node", node_missing, "FHIRBRIDGE_REQUIRE_NODE")
     _need(item, "shared", _shared_missing, "FHIRBRIDGE_REQUIRE_SHARED")
 
 
@@ -51,7 +53,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Genera
     skipped: Counter[tuple[str, str]] = Counter()
     for report in terminalreporter.stats.get("skipped", []):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-        for marker in ("hapi", "postgresql", "shared"):
+        for marker in ("hapi", "node", "postgresql", "shared"):
             if marker in report.keywords:
                 skipped[marker, reason.removeprefix("Skipped: ")] += 1
     for (marker, reason), count in sorted(skipped.items()):

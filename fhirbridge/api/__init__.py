@@ -31,6 +31,7 @@ def create_app(
     included, is an OperationOutcome.
     """
     app = Flask("fhirbridge")
+    app.url_map.merge_slashes = False  # it would redirect to the host that a request names
     for routes in (health(cache(open_store), standing, metrics), *also):
         app.register_blueprint(routes)
 

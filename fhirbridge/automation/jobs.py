@@ -55,6 +55,7 @@ class Work:
     pull: Callable[[], Outcome]
     reconcile: Callable[[], Outcome]
     load: inbox.Load
+    release: Callable[[], Outcome]
     run: inbox.Runs
     note: Note
     clock: Callable[[], datetime]
@@ -114,6 +115,12 @@ JOBS = (
         does="compares the hospital's server with what it acknowledged",
         needs="hospital",
         work=lambda work: work.reconcile(),
+    ),
+    Job(
+        kind="release",
+        does="brings what registries see up to date with the store",
+        needs="agreements",
+        work=lambda work: work.release(),
     ),
 )
 """Every kind of job, in the order in which they are done where several are due."""

@@ -13,10 +13,12 @@ import fhirbridge
 from fhirbridge import settings
 from fhirbridge.automation import logs
 from fhirbridge.cli.console import told
+from fhirbridge.cli.contents import Contents
 from fhirbridge.cli.workplace import Workplace
 
 app = typer.Typer(
     name="fhirbridge",
+    cls=Contents,
     help="Study records in, valid FHIR R4 out, a hospital's FHIR server kept in step.",
     epilog="Start with `fhirbridge demo`. Exit codes: 0 done, 1 something was refused, 2 unusable input or "
     "configuration, 3 the hospital's server failed, 130 interrupted.",

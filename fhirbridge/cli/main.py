@@ -1,4 +1,4 @@
-"""The entry point, and the table of contents: every module whose commands there are, in the order one needs them."""
+"""The entry point: every module whose commands there are (`contents` has the order in which they are listed)."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from fhirbridge.cli import (
     records,
     registry,
     replay,
+    serve,
     setup,
     status,
     studies,
@@ -39,7 +40,7 @@ from fhirbridge.errors import EXIT_BUG, EXIT_INTERRUPTED
 COMMANDS = (
     *(demo, setup, records, status, planning, exchange, reconciling, conflicts, deadletters),
     *(linking, pull, inbox, laboratories, coverage, replay),
-    *(listen, messages, subscriptions, automation, export, registry, audit, validate, studies),
+    *(listen, messages, subscriptions, automation, export, registry, serve, audit, validate, studies),
 )
 """Importing a module adds its commands."""
 

@@ -62,14 +62,7 @@ def add(
     Example: fhirbridge registry add "HCC registry" --agreement hcc-2026 --jwks hcc.json --scope 'system/*.rs'
     """
     with working(context, as_json) as place:
-        if not _NAME.fullmatch(name):
-            raise InputError(f"{name!r} cannot be a name: up to 64 letters, digits, spaces and . _ - can.")
-        agreed = _agreement(place, agreement)
-        scopes = _scopes(scope or list(agreed.scopes), agreed)
-        keys = _keys(place, jwks, jwks_uri)
-        with place.run("registry add") as run:
-            made = place.store.clients.add(_id(name), name, agreement=agreed.id, scopes=scopes, by=by or user(), **keys)
-            run.end("done", {"client": made.id, "agreement": made.agreement})
+        made = register(place, name, agreement, jwks=jwks, jwks_uri=jwks_uri, scope=scope or (), by=by or user())
         if as_json:
             console.emit(_told(place, made))
         else:
@@ -77,6 +70,28 @@ def add(
             console.remark(
                 f"Registered {made.name} under {made.agreement} for {made.scopes}. The line above is its client id."
             )
+
+
+def register(
+    place: Workplace,
+    name: str,
+    agreement: str,
+    *,
+    jwks: Path | None,
+    jwks_uri: str | None = None,
+    scope: Sequence[str] = (),
+    by: str,
+) -> Client:
+    """Register a registry's system as a run that is noted. Raises InputError for what cannot be, Refused for a name."""
+    if not _NAME.fullmatch(name):
+        raise InputError(f"{name!r} cannot be a name: up to 64 letters, digits, spaces and . _ - can.")
+    agreed = _agreement(place, agreement)
+    scopes = _scopes(scope or list(agreed.scopes), agreed)
+    keys = _keys(place, jwks, jwks_uri)
+    with place.run("registry add") as run:
+        made = place.store.clients.add(_id(name), name, agreement=agreed.id, scopes=scopes, by=by, **keys)
+        run.end("done", {"client": made.id, "agreement": made.agreement})
+    return made
 
 
 @commands.command("list")
@@ -182,6 +197,32 @@ def token(
         else:
             console.say(text)
             console.remark(f"Token {made.id} of {found.name} for {said['scope']}, until {ends:%H:%M:%S} UTC.")
+
+
+@commands.command("release")
+def release(
+    context: typer.Context,
+    agreement: Annotated[
+        list[str] | None, typer.Argument(metavar="AGREEMENT", help="Only these agreements; else all in force.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring what registries see up to date with the store: changes that are due, and withdrawals always.
+
+    Example: fhirbridge registry release hcc-2026
+    """
+    from fhirbridge.cli import releasing
+
+    with working(context, as_json) as place:
+        done, outcome = releasing.run_release(place, agreement or ())
+        if as_json:
+            console.emit(releasing.told(done))
+        else:
+            releasing.show(done)
+            if not done:
+                console.say("No agreement is in force. Next: docs/release.md")
+        if outcome.exit_code:
+            raise typer.Exit(outcome.exit_code)
 
 
 def _agreement(place: Workplace, id: str) -> Agreement:

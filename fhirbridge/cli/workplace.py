@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ from fhirbridge.sync.breaker import Rest
 from fhirbridge.sync.contact import contact
 from fhirbridge.sync.notes import Note, silent
 from fhirbridge.sync.pull.linking import Linking
+from fhirbridge.sync.pull.recognising import LaboratoryNames
 from fhirbridge.sync.push import PushOptions
 from fhirbridge.sync.strategies import Limits
 from fhirbridge.terminology import laboratory_files
@@ -78,7 +79,12 @@ class Workplace:
     @cached_property
     def laboratories(self) -> Laboratories:
         """What each laboratory's codes mean, by the shipped files and those of the settings."""
-        return laboratory_files.load_all([LABORATORIES, *self.settings.laboratories])
+        return laboratory_files.load([LABORATORIES, *self.settings.laboratories])
+
+    @property
+    def laboratory_names(self) -> LaboratoryNames:
+        """How a laboratory is told from what a result says of its performer, with the one of the settings else."""
+        return LaboratoryNames(self.laboratories, self.settings.pull_laboratory)
 
     @cached_property
     def mapping_digest(self) -> str:
@@ -89,6 +95,11 @@ class Workplace:
     def pulled_study(self) -> Study:
         """The study with the analytes and assays that the laboratories' files add to it."""
         return with_laboratories(self.study, self.laboratories)
+
+    @property
+    def today(self) -> date:
+        """This day in the study's time zone: nothing that a study is told can have happened after it."""
+        return instants.utc_now().astimezone(self.study.schedule.zone).date()
 
     @cached_property
     def identity(self) -> identity.Identity:

@@ -9,7 +9,7 @@ class ViewError(InputError):
     """A view that cannot be run, or that found what it may not; ``place`` is where in the view, as a path.
 
     Rules: structure, sql-name, type, fhirpath, unknown-constant, constant, duplicate-column, union-columns,
-    where-boolean, several-values, value-type, too-many-rows.
+    where-boolean, several-values, value-type, too-many-rows, too-costly.
     """
 
     issue_code = "invalid"
@@ -17,4 +17,4 @@ class ViewError(InputError):
 
     def __init__(self, view: str, place: str, rule: str, message: str) -> None:
         super().__init__(f"view {view}, {place}: {message} [{rule}]")
-        self.view, self.place, self.rule = view, place, rule
+        self.view, self.place, self.rule, self.message = view, place, rule, message

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fhirbridge.store import Store
-from tests.api.registry import Clock, Service
+from tests.api.registering import Clock, Service
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from fhirbridge.api.agreement_files import AgreementFiles
 from fhirbridge.errors import ConfigurationError
-from tests.api.registry import Clock
+from tests.api.registering import Clock
 
 TEXT = """
 id = "hcc-2026"

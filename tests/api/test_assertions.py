@@ -15,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from fhirbridge.store import Store
-from tests.api.registry import (
+from tests.api.registering import (
     BASE,
     EC_KEY,
     RSA_KEY,

@@ -16,7 +16,7 @@ from fhirbridge.api import authorising
 from fhirbridge.api.access_tokens import new_key, read_key
 from fhirbridge.api.authorising import NEEDS
 from fhirbridge.errors import ConfigurationError
-from tests.api.registry import BASE, EC_KEY, Clock, Service, encoded, hs256, public_pem
+from tests.api.registering import BASE, EC_KEY, Clock, Service, encoded, hs256, public_pem
 
 
 def denied(answer: TestResponse) -> tuple[int, str, str]:

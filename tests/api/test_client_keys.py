@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from fhirbridge.api import client_keys
 from fhirbridge.api.client_keys import ClientKeys, KeysError
 from fhirbridge.api.fetching import Fetcher, FetchError, checked
-from tests.api.registry import EC_KEY, RSA_KEY, STRANGE_KEY, Clock, Service, jwks, public_jwk, refusal
+from tests.api.registering import EC_KEY, RSA_KEY, STRANGE_KEY, Clock, Service, jwks, public_jwk, refusal
 from tests.hospital.secured import Authority, jwk
 
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)

@@ -11,7 +11,7 @@ import pytest
 
 from fhirbridge.api.assertions import ASSERTION_TYPE
 from fhirbridge.api.throttling import neighbourhood
-from tests.api.registry import BASE, EC_KEY, RSA_KEY, START, TOKEN_URL, Clock, Service, refusal
+from tests.api.registering import BASE, EC_KEY, RSA_KEY, START, TOKEN_URL, Clock, Service, refusal
 
 
 @pytest.mark.parametrize("path", ["/fhir/.well-known/smart-configuration", "/.well-known/smart-configuration"])

@@ -21,7 +21,7 @@ from fhirbridge.errors import FatalHospitalError
 from fhirbridge.hospital import Hospital, Retries
 from fhirbridge.hospital.access import access
 from fhirbridge.store import Store
-from tests.api.registry import EC_KEY, RSA_KEY, STRANGE_KEY, TYPES, Clock, Service
+from tests.api.registering import EC_KEY, RSA_KEY, STRANGE_KEY, TYPES, Clock, Service
 from tests.hospital.secured import jwk, pem, private
 
 

@@ -102,7 +102,7 @@ def test_times_are_those_of_the_studys_time_zone_and_follow_from_the_settings_al
     chosen = settings.read(schedule_push="30 3 * * *", schedule_reconcile=" Off ")
     times = next_times(chosen, SHANGHAI, now=dt.datetime(2026, 6, 1, 12, 0, tzinfo=dt.UTC))
     at = dt.datetime(2026, 6, 1, 19, 30, tzinfo=dt.UTC)
-    assert times == {"ingest": None, "pull": None, "push": at, "reconcile": None}
+    assert times == {"ingest": None, "pull": None, "push": at, "reconcile": None, "release": None}
 
 
 @pytest.mark.parametrize(

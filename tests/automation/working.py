@@ -55,6 +55,7 @@ def work_on(store: Store, *, clock: Callable[[], dt.datetime] = lambda: NOW, **g
         "pull": Outcome,
         "reconcile": Outcome,
         "load": lambda source: None,
+        "release": Outcome,
         "run": run,
         "note": lambda event, **facts: None,
         "clock": clock,

@@ -13,8 +13,9 @@ from pathlib import Path
 import jwt
 import pytest
 
+from fhirbridge.identity import new_key
 from fhirbridge.store import Store
-from tests.api.registry import EC_KEY, RSA_KEY, jwks, public_jwk
+from tests.api.registering import EC_KEY, RSA_KEY, jwks, public_jwk
 from tests.cli.conftest import Ran, Run
 from tests.hospital.secured import jwk, pem
 
@@ -207,11 +208,12 @@ form = dict(grant_type="client_credentials", client_assertion_type=kind, client_
 print(client.post("/fhir/auth/token", data=form).json["scope"])
 """
     (loaded / "private.pem").write_bytes(pem(EC_KEY))
+    new_key(loaded / "release.key")
     root = str(Path(__file__).parents[2])
     asked = subprocess.run(
         [sys.executable, "-c", asking],
         cwd=loaded,
-        env={**os.environ, "PYTHONPATH": root, "FHIRBRIDGE_API_PROXIES": "1"},
+        env={**os.environ, "PYTHONPATH": root, "FHIRBRIDGE_API_PROXIES": "1", "FHIRBRIDGE_RELEASE_KEY": "release.key"},
         capture_output=True,
         text=True,
         timeout=120,

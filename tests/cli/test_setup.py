@@ -9,6 +9,7 @@ import pytest
 
 from fhirbridge.cli import main as _commands  # noqa: F401  # importing adds them
 from fhirbridge.cli.app import app
+from fhirbridge.cli.contents import PANELS
 from tests.cli.conftest import Run
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +31,15 @@ def test_every_command_explains_itself_and_is_documented(command: str, run: Run)
     assert len(ran.out.split()) > 15
     pages = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")))
     assert f"fhirbridge {command}" in pages
+
+
+def test_the_help_lists_every_command_in_its_panel_on_one_line_of_a_terminal(run: Run) -> None:
+    said = run("--help", COLUMNS="80").out.splitlines()
+    assert max(map(len, said)) <= 80
+    first = next(number for number, line in enumerate(said) if line.startswith("╭─ Begin"))
+    lines = [line.split()[1] for line in said[first:] if line.startswith("│")]
+    assert lines == [name for names in PANELS.values() for name in names if name in lines]
+    assert {command.split()[0] for command in every_command()} == set(lines)
 
 
 def test_a_new_key_is_never_written_over_another(run: Run) -> None:

@@ -67,4 +67,10 @@ def test_without_a_hospital_it_says_what_is_stored(quick: Run) -> None:
     assert ran.code == 0
     assert "No hospital is set" in ran.out
     assert quick("status", "--json").json["backlog"] is None
-    assert quick("status", "--json").json["next"] == {"ingest": None, "pull": None, "push": None, "reconcile": None}
+    assert quick("status", "--json").json["next"] == {
+        "ingest": None,
+        "pull": None,
+        "push": None,
+        "reconcile": None,
+        "release": None,
+    }

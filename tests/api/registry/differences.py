@@ -1,0 +1,161 @@
+"""Why HAPI and this service find different things: each rule makes our own plain reading read as HAPI does.
+
+A disagreement is explained by rules if the plain reading of the specification (``fhirbridge.search.matching``), changed
+by exactly these rules, finds what HAPI finds, resource by resource. docs/conformance.md says of each who is right.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import combinations
+from typing import Any
+from urllib.parse import quote
+
+from fhirbridge.elements import Element
+from fhirbridge.errors import Resource
+from fhirbridge.search.extract import Indexer
+from fhirbridge.search.filters import Chain, Filter, Has, Match, Missing, Together
+from fhirbridge.search.matching import Indexed, included, matching
+from fhirbridge.search.query import Query, parse
+from fhirbridge.search.rows import Rows
+from fhirbridge.search.table import CATALOGUE, SERVED
+from fhirbridge.search.values import Surroundings
+from tests.api.registering import BASE
+from tests.api.registry.comparing import Found
+
+MOST = 4
+"""Rules that one search may need."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One thing that HAPI does otherwise: with the resources before they are read, their rows, or the search."""
+
+    name: str
+    text: Callable[[str], str] | None = None
+    resource: Callable[[Resource], Resource] | None = None
+    rows: Callable[[Rows], Rows] | None = None
+    query: Callable[[Query], Query] | None = None
+
+
+class Readings:
+    """What our own plain reading of the specification finds among these resources, with rules and without."""
+
+    def __init__(self, resources: Sequence[Resource], around: Surroundings) -> None:
+        self._resources, self._around = resources, around
+        self._index = lru_cache(maxsize=256)(self._indexed)
+
+    def found(self, asked: str, rules: frozenset[Rule] = frozenset()) -> Found:
+        """Return what ``Type?query`` finds."""
+        index = self._index(frozenset(one for one in rules if one.resource or one.rows))
+        for rule in rules:
+            asked = rule.text(asked) if rule.text else asked
+        type_, _, raw = asked.partition("?")
+        query = parse(type_, raw.encode(), self._around)
+        for rule in rules:
+            query = rule.query(query) if rule.query else query
+        matches = tuple(matching(query, index))
+        return Found(matches, frozenset(included(query, matches, index)) - frozenset(matches))
+
+    def explained(self, asked: str, theirs: Found, rules: Iterable[Rule]) -> frozenset[Rule] | None:
+        """Return the fewest rules by which we would find what HAPI finds; None where there are none."""
+        plain = self.found(asked)
+        telling = [one for one in rules if not alike(self.found(asked, frozenset([one])), plain)]
+        for number in range(1, MOST + 1):
+            for some in combinations(telling, number):
+                if alike(self.found(asked, frozenset(some)), theirs):
+                    return frozenset(some)
+        return None
+
+    def _indexed(self, rules: frozenset[Rule]) -> Indexed:
+        indexer, index = Indexer(self._around.zone), {}
+        for resource in self._resources:
+            changed = resource
+            for rule in rules:
+                changed = rule.resource(changed) if rule.resource else changed
+            rows = indexer.rows(changed)
+            for rule in rules:
+                rows = rule.rows(rows) if rule.rows else rows
+            index[resource["resourceType"], resource["id"]] = rows
+        return index
+
+
+def alike(one: Found, other: Found) -> bool:
+    """Tell whether two searches found the same, whatever the order."""
+    return set(one.matches) == set(other.matches) and one.added == other.added
+
+
+def _each(node: Any, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:
+    """Return a resource with every object in it changed, the inner ones first."""
+    if isinstance(node, list):
+        return [_each(one, change) for one in node]
+    if isinstance(node, dict):
+        return change({name: _each(value, change) for name, value in node.items()})
+    return node
+
+
+def _filters(query: Query, change: Callable[[Filter], Filter]) -> Query:
+    """Return a search with every filter that looks at rows changed, wherever it stands."""
+    return replace(query, filters=tuple(_filter(one, change) for one in query.filters))
+
+
+def _filter(one: Filter, change: Callable[[Filter], Filter]) -> Filter:
+    if isinstance(one, Chain):
+        return replace(one, targets=tuple((type_, _filter(inner, change)) for type_, inner in one.targets))
+    if isinstance(one, Has):
+        return replace(one, filter=_filter(one.filter, change))
+    if isinstance(one, Together):
+        changed = [[_filter(each, change) for each in matches] for matches in one.alternatives]
+        return replace(one, alternatives=tuple(tuple(some) for some in changed))  # type: ignore[arg-type]
+    return change(one)
+
+
+_META = ("_profile", "_security", "_tag")
+
+
+def _nothing_is_missing(one: Filter) -> Filter:
+    return Missing("", "token", True) if isinstance(one, Missing) and one.code in _META else one
+
+
+def _no_texts(one: Filter) -> Filter:
+    return replace(one, values=()) if isinstance(one, Match) and one.index == "text" and one.code in _META else one
+
+
+def _exact(number: Element) -> Element:
+    return {name: value for name, value in number.items() if name != "comparator"} if "value" in number else number
+
+
+def _whole(rows: Rows) -> Rows:
+    return Rows(
+        [one._replace(part=0) for one in rows.tokens],
+        [one._replace(part=0) for one in rows.dates],
+        [one._replace(part=0) for one in rows.strings],
+        [one._replace(part=0) for one in rows.references],
+        [one._replace(part=0) for one in rows.quantities],
+        [one._replace(part=0) for one in rows.uris],
+    )
+
+
+_CODES = "|".join(sorted({one.code for type_ in SERVED for one in CATALOGUE.of(type_) if one.system or one.boolean}))
+_BARE = re.compile(rf"(?<=[?&.:])({_CODES})(:not)?=([^&]*)")
+
+
+def _no_bare_codes(asked: str) -> str:
+    def changed(found: re.Match[str]) -> str:
+        values = [f"|none-{one[1:]}" if one.startswith("|") else one for one in found[3].split(",")]
+        return f"{found[1]}{found[2] or ''}={','.join(values)}"
+
+    return _BARE.sub(changed, asked)
+
+
+RULES = (
+    Rule("absolute URLs of the server's own", text=lambda asked: asked.replace(quote(f"{BASE}/"), quote("urn:none:"))),
+    Rule("codes without a system", text=_no_bare_codes),
+    Rule("missing labels", query=lambda query: _filters(query, _nothing_is_missing)),
+    Rule("texts of labels", query=lambda query: _filters(query, _no_texts)),
+    Rule("results beyond a limit", resource=lambda resource: _each(resource, _exact)),
+    Rule("parts of one component", rows=_whole),
+)

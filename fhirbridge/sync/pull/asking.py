@@ -17,6 +17,7 @@ from fhirbridge.hospital import Hospital
 from fhirbridge.store import instants
 from fhirbridge.sync.notes import Note, silent
 from fhirbridge.sync.pull.questions import AskOptions, Plan, Question, plan
+from fhirbridge.sync.pull.sifting import matches
 
 __all__ = ["Answer", "AskOptions", "Marks", "Plan", "Question", "about", "ask", "plan"]
 
@@ -143,7 +144,7 @@ class _Asking:
             ):
                 if self.stop.is_set():
                     return
-                if one["resourceType"] == question.kind:
+                if one["resourceType"] == question.kind and (not self.plan.sifts or matches(question, one)):
                     read[str(one.get("id"))] = one
         except TemporaryHospitalError as failure:
             self.failed.append(failure)

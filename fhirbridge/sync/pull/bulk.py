@@ -8,7 +8,6 @@ an export cannot ask for some types since a moment and for others from the begin
 from __future__ import annotations
 
 import datetime as dt
-import re
 import sqlite3
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -29,6 +28,7 @@ from fhirbridge.store import instants
 from fhirbridge.sync.notes import Note, silent
 from fhirbridge.sync.pull.asking import Answer, Marks, about, ask
 from fhirbridge.sync.pull.questions import Plan, Question
+from fhirbridge.sync.pull.sifting import matches
 
 _ERRORS = ("fatal", "error")
 _MOST_TOLD = 20
@@ -241,29 +241,6 @@ class _SortedOut:
             self._unreadable += 1
             if len(self.set_aside) < _MOST_TOLD:
                 self.set_aside.append(f"{file.name} line {number} is no FHIR resource in JSON")
-
-
-def matches(question: Question, resource: Resource) -> bool:
-    """Say whether a resource is one that the question asks for: what its search would have found."""
-    if resource.get("resourceType") != question.kind:
-        return False
-    return all(_has(resource, name, value) for name, value in question.params)
-
-
-def _has(resource: Resource, name: str, wanted: str) -> bool:
-    tokens = [re.sub(r"\\(.)", r"\1", token) for token in re.split(r"(?<!\\),", wanted)]
-    if name == "status":
-        return resource.get("status") in tokens
-    if name == "category":
-        concepts = resource.get("category") or []
-    else:
-        parts = (resource.get("component") or []) if name == "combo-code" else []
-        concepts = [one.get("code") or {} for one in (resource, *parts)]
-    return any(
-        coding.get("code") in tokens or f"{coding.get('system', '')}|{coding.get('code')}" in tokens
-        for concept in concepts
-        for coding in concept.get("coding") or []
-    )
 
 
 def _filters(questions: Sequence[Question]) -> tuple[str, ...]:

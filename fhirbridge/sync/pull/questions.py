@@ -87,7 +87,10 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """All questions for one server. ``left_out`` says in words what is not asked, and why."""
+    """All questions for one server. ``left_out`` says in words what is not asked, and why.
+
+    ``sifts``: the server is not told the category that is wanted; what is of another is put away unread.
+    """
 
     vendor: str
     software: str
@@ -96,6 +99,7 @@ class Plan:
     patient_parameter: Literal["patient", "subject"]
     patients: int
     page: int
+    sifts: bool
     sort: str | None
     earliest: dt.date | None
     look_back: dt.timedelta
@@ -117,7 +121,8 @@ class Plan:
         """Return a search's parameters for these patients; ``since`` None asks for everything."""
         prefix = "Patient/" if self.patient_parameter == "subject" else ""
         about = ",".join(f"{prefix}{patient}" for patient in patients)
-        asked = [(self.patient_parameter, about), *question.params, *self.time(question, since)]
+        chosen = [pair for pair in question.params if not (self.sifts and pair[0] == "category")]
+        asked = [(self.patient_parameter, about), *chosen, *self.time(question, since)]
         if self.sort is not None:
             asked.append(("_sort", self.sort))
         return [*asked, ("_count", str(self.page))]
@@ -153,6 +158,7 @@ def plan(capabilities: Capabilities, options: AskOptions, study: Study, laborato
         patient_parameter=options.patient_parameter or ("subject" if by_subject else "patient"),
         patients=vendor.patients if vendor.post else _within(vendor.patients, vendor.url_length),
         page=vendor.page,
+        sifts=vendor.sifts,
         sort=vendor.sort,
         earliest=options.earliest,
         look_back=options.look_back,

@@ -24,7 +24,8 @@ class Vendor:
     """One row. ``known_by``: what stands in ``CapabilityStatement.software.name``, in lower case.
 
     ``needs_selection``: refuses a search for everything. ``patients``, ``codes``: most in one request. ``page``: the
-    page's size that is asked for. ``sort``: what makes pages hold still, where they would not. ``url_length``: most
+    page's size that is asked for. ``sifts``: what is asked for by category is chosen here, from all that the server has
+    of these patients. ``sort``: what makes pages hold still, where they would not. ``url_length``: most
     characters of a URL.
     """
 
@@ -37,6 +38,7 @@ class Vendor:
     patients: int = 1
     codes: int = 100
     page: int = 200
+    sifts: bool = False
     sort: str | None = None
     url_length: int = 2000
 
@@ -48,7 +50,8 @@ VENDORS = (
     Vendor(name="epic", known_by=("epic",), needs_selection=True, incremental="date", codes=30),
     # At most 200 a page; each code needs its system; `date` and `_lastUpdated` exclude each other.
     Vendor(name="oracle", known_by=("cerner", "oracle", "millennium"), needs_selection=True, post=False, codes=30),
-    Vendor(name="hapi", known_by=("hapi", "smile"), patients=50),
+    # A category beside several patients, or beside `_lastUpdated`, is joined row by row: minutes instead of moments.
+    Vendor(name="hapi", known_by=("hapi", "smile"), patients=50, sifts=True),
     # Pages by offset in the order of last writing, unless sorted.
     Vendor(name="sekmet", known_by=("sekmet",), patients=50, page=1000, sort="_id"),
 )

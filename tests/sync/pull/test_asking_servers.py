@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -62,6 +63,16 @@ def test_everything_of_several_patients_is_found_and_then_only_what_changed(clie
     again = list(ask(client, plan, [one, two], marks))
     assert (_ids(again, one), _ids(again, two)) == ({f"r0-{tag}"}, {f"late-{tag}"})
     assert client.traffic.report().requests - before == 2
+
+
+def test_what_the_server_was_not_asked_to_choose_is_chosen_here(client: Hospital) -> None:
+    tag = uuid.uuid4().hex[:12]
+    patient = f"p-{tag}"
+    pulse = result(f"pulse-{tag}", patient, category="vital-signs")
+    _put(client, {"resourceType": "Patient", "id": patient}, result(f"r-{tag}", patient), pulse)
+    plan = replace(_plan(client), sifts=True)
+    assert "category" not in dict(plan.params(plan.questions[0], [patient], None))
+    assert _ids(list(ask(client, plan, [patient], {})), patient) == {f"r-{tag}"}
 
 
 def test_by_code_the_studys_results_are_found_and_others_are_not_even_asked_for(client: Hospital) -> None:

@@ -31,7 +31,7 @@ def test_an_unknown_server_is_asked_for_one_patients_laboratory_results_by_post(
 @pytest.mark.parametrize(
     ("software", "vendor", "bears"),
     [
-        ("HAPI FHIR Server", "hapi", {"patients": 50}),
+        ("HAPI FHIR Server", "hapi", {"patients": 50, "sifts": True}),
         ("SEKMET FHIR", "sekmet", {"patients": 50, "sort": "_id"}),
         ("Epic", "epic", {"patients": 1}),
         ("Oracle Health Millennium", "oracle", {"post": False}),
@@ -44,6 +44,12 @@ def test_a_server_of_a_known_maker_is_asked_as_that_maker_bears(
     plan = planned(says(software))
     assert plan.vendor == vendor
     assert {name: getattr(plan, name) for name in bears} == bears
+
+
+def test_hapi_is_not_told_the_category_which_it_takes_minutes_for() -> None:
+    assert _asked(planned(says("HAPI FHIR Server"))) == {"patient": "p1", "_count": "200"}
+    by_code = planned(says("HAPI FHIR Server"), select="code")
+    assert "code" in _asked(by_code) or "combo-code" in _asked(by_code)
 
 
 def test_the_setting_wins_over_the_name_of_the_software() -> None:

@@ -1,13 +1,10 @@
-"""`fhirbridge demo`: the main job from end to end, on a hospital of its own, in one table whose counts balance."""
+"""`fhirbridge demo`: the main job from study records to a registry's answers, in tables whose counts balance."""
 
 from __future__ import annotations
 
-import datetime as dt
 import shutil
-import sys
-import time
 from collections.abc import Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -15,9 +12,11 @@ import typer
 
 from fhirbridge import identity, sealing, settings
 from fhirbridge.automation import logs
-from fhirbridge.cli import console
+from fhirbridge.cli import console, demo_registry, demo_shown
 from fhirbridge.cli.app import AsJson, app
 from fhirbridge.cli.demo_month import LivedMonth, leave_out, of_the_month
+from fhirbridge.cli.demo_registry import Visit
+from fhirbridge.cli.demo_steps import Steps
 from fhirbridge.cli.exchange import run_push
 from fhirbridge.cli.loading import load_records
 from fhirbridge.cli.planning import make_plan, run_apply
@@ -39,43 +38,6 @@ MARK = "made-by-fhirbridge-demo"
 """A folder with this file in it is ours to empty."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One line of the closing table: ``total`` is what went in, the others are what became of it."""
-
-    step: str
-    total: int
-    done: int
-    unchanged: int
-    refused: int
-    seconds: float | None
-    """None where the step's time is part of the one before."""
-
-    @property
-    def balances(self) -> bool:
-        """Nothing that went in is unaccounted for."""
-        return self.total == self.done + self.unchanged + self.refused
-
-
-class Steps(list[Step]):
-    """The steps so far; ``add`` takes the time since the one before."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.withheld = 0
-        self._since = time.monotonic()
-
-    def add(self, step: str, total: int, *, done: int = 0, unchanged: int = 0, refused: int = 0) -> None:
-        """Close a step with its counts."""
-        now = time.monotonic()
-        self.append(Step(step, total, done, unchanged, refused, now - self._since))
-        self._since = now
-
-    def also(self, step: str, total: int, *, done: int = 0, unchanged: int = 0, refused: int = 0) -> None:
-        """Add what the step before counted too."""
-        self.append(Step(step, total, done, unchanged, refused, None))
-
-
 @app.command()
 def demo(
     subjects: Annotated[int, typer.Option(min=1, max=10_000, help="Subjects of the synthetic cohort.")] = 332,
@@ -88,7 +50,9 @@ def demo(
     to send and applies that plan. Then somebody at the hospital edits a result; reconciling finds it, and it is
     settled. The hospital's laboratories report results day by day: each pull finds them, the inbox fills, a correction
     reopens a decision, and what is accepted is recorded. The next push sends it, another one finds nothing to do, and
-    everything is read back. Nothing outside the directory is touched, and the server stops when the command does.
+    everything is read back. In the end a registry with a data-use agreement asks three questions of our own FHIR API: a
+    search, an include, an export. What it gets is held against the store, and the audit trail is checked. Nothing
+    outside the directory is touched, and both servers stop when the command does.
 
     Example, for the impatient: fhirbridge demo --subjects 20
     """
@@ -96,14 +60,13 @@ def demo(
         _empty(directory)
         console.remark("A FHIR server starts on the loopback interface: the hospital.")
         with running_hospital(directory / "hospital") as base_url:
-            steps = _story(_place(directory, base_url), directory / "cohort", subjects)
+            steps, visit = _story(_place(directory, base_url), directory / "cohort", subjects)
         if as_json:
-            console.emit(
-                {"hospital": base_url, "steps": [{**asdict(step), "balances": step.balances} for step in steps]}
-            )
+            told = [{**asdict(step), "balances": step.balances} for step in steps]
+            console.emit({"hospital": base_url, "steps": told, "registry": demo_shown.told(visit)})
         else:
-            _show(steps, directory)
-        if not all(step.balances and not step.refused for step in steps):
+            demo_shown.show(steps, visit, directory)
+        if not visit.true or not all(step.balances and not step.refused for step in steps):
             raise typer.Exit(EXIT_REFUSED)
 
 
@@ -124,12 +87,12 @@ def _place(directory: Path, base_url: str) -> Workplace:
     sealing.new_key(linking)
     database = f"sqlite:///{(directory / 'fhirbridge.db').absolute().as_posix()}"
     keys = {"pseudonym_key": key.absolute().as_posix(), "linking_key": linking.absolute().as_posix()}
-    lines = {"hospital": base_url, "database": database, **keys}
+    lines = {"hospital": base_url, "database": database, **keys, **demo_registry.prepared(directory)}
     file.write_text("".join(f'{name} = "{value}"\n' for name, value in lines.items()), encoding="utf-8")
-    return Workplace(settings.read(file))
+    return Workplace(settings.read(file, **lines))  # the demo keeps to its folder, whatever the environment says
 
 
-def _story(place: Workplace, records: Path, subjects: int) -> Steps:
+def _story(place: Workplace, records: Path, subjects: int) -> tuple[Steps, Visit]:
     try:
         steps = Steps()
         chosen = of_the_month(place.study, subjects)
@@ -154,9 +117,17 @@ def _story(place: Workplace, records: Path, subjects: int) -> Steps:
         wrong = read.total.drifted + read.total.missing
         steps.add("read all back", read.total.stored, done=_in_step(read), refused=wrong)
         console.remark(f"Read back and compared: {_in_step(read):,} as they should be, {wrong:,} not.")
-        return steps
+        return steps, _let_in(place, records, steps)
     finally:
         place.close()
+
+
+def _let_in(place: Workplace, records: Path, steps: Steps) -> Visit:
+    """Have a registry ask its questions."""
+    visit = demo_registry.visit(place, records.parent, records)
+    steps.add("release", visit.looked_at, done=visit.released, unchanged=visit.looked_at - visit.released)
+    steps.also("answer a registry", visit.held, done=visit.came)
+    return visit
 
 
 def _quarrel(place: Workplace, steps: Steps) -> None:
@@ -208,7 +179,7 @@ def _load(place: Workplace, records: Path, subjects: int, chosen: Sequence[Subje
     written = write_cohort(place.study, records, subjects=subjects)
     rows = written.subjects + written.laboratory + written.imaging + written.lesions - leave_out(records, chosen)
     steps.add("write records", rows, done=rows)
-    loaded = load_records(place, records, today=dt.datetime.now(place.study.schedule.zone).date())
+    loaded = load_records(place, records, today=place.today)
     steps.add("load their rows", loaded.rows, done=loaded.accepted, unchanged=loaded.duplicate, refused=loaded.refused)
     fates = loaded.resources
     steps.also("store as FHIR", sum(fates.values()), done=fates["created"], unchanged=fates["unchanged"])
@@ -238,36 +209,3 @@ def _in_step(report: ReconcileReport) -> int:
     """Count what is as it should be; what was withheld after a withdrawal shall not be there."""
     total = report.total
     return total.same + total.digits_lost + total.pending + total.none
-
-
-def _show(steps: Steps, directory: Path) -> None:
-    columns = ("in", "done", "unchanged", "refused", "seconds", "balances")
-    rows = [(*astuple(one)[:5], one.seconds, "yes" if one.balances else "NO") for one in steps]
-    console.table("From study records to the hospital and back", "step", *columns, rows=rows)
-    if steps.withheld:
-        console.out.print(
-            f"{steps.withheld:,} resources count as unchanged because their subjects withdrew their consent.",
-            highlight=False,
-        )
-    command = f"{Path(sys.argv[0])} --config {directory / 'fhirbridge.toml'}"
-    console.out.print(
-        "\nThe hospital has stopped; its data, the records and the store are still there. What to try next:\n"
-        f"  {command} status\n"
-        "      what is stored, what waits for the hospital, how each command last ended\n"
-        f"  {command} ingest {directory / 'cohort'}\n"
-        "      load the same records again: nothing changes; break a row first, and see it refused and explained\n"
-        f"  {command} inbox list\n"
-        "      what of the hospital's results waits for a person; inbox show C-1 tells all of one\n"
-        f"  {command} coverage\n"
-        "      which visits have their results, which lack them\n"
-        f"  {command} plan --no-look\n"
-        "      after a corrected row was loaded: what a push would change, field by field, old to new\n"
-        f"  {sys.executable} -m fhirbridge.demo.hospital --serve {directory / 'hospital'}\n"
-        "      start the hospital again (Ctrl-D stops it) and, beside it, try push, reconcile and conflicts\n"
-        f"  {command} validate profiles/examples\n"
-        "      what the profiles accept and refuse\n"
-        f"  {command} dictionary\n"
-        "      the tables and columns that records come in",
-        highlight=False,
-        soft_wrap=True,
-    )

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,15 +43,38 @@ def test_the_demo_plans_applies_finds_a_foreign_edit_settles_it_and_ends_with_no
         "The enrolment log links 7 subjects",
         "An accepted result is corrected",
         "1 reopened",
+        "A registry has a data-use agreement",
+        "It asks: Whose HBV DNA",
     )
     assert sorted(story, key=ran.err.index) == list(story)
+    _asked_by_a_registry(ran.json["registry"])
 
     settings = ("--config", ".demo/fhirbridge.toml")
     assert run(*settings, "status", "--json").json["backlog"]["pending"] == 0
     again = run(*settings, "ingest", ".demo/cohort", "--json")
     assert set(again.json["ingested"]["resources"]) == {"unchanged"}
+    assert run(*settings, "audit", "verify").code == 0
+    disclosed = run(*settings, "audit", "disclosures", "SZ-0001", "--json").json["disclosures"]
+    assert {"search-type", "export-file"} & {one["interaction"] for one in disclosed}
+    assert run(*settings, "registry", "token", "Demo registry").code == 0
     with running_hospital(tmp_path / ".demo" / "hospital") as base_url:
         assert run(*settings, "push", "--hospital", base_url).code == 0
+
+
+def _asked_by_a_registry(told: Any) -> None:
+    search, include, export = told["questions"]
+    assert [one["kind"] for one in told["questions"]] == ["search", "include", "export"]
+    assert all(one["as_released"] for one in told["questions"])
+    assert 0 < search["people"] < 5
+    assert search["told"] == {"Observation": None}  # so few people: the number is withheld
+    assert include["people"] >= 5
+    assert include["told"] == include["matches"]
+    assert include["included"]["Patient"] == include["people"]
+    assert export["matches"]["Patient"] == export["people"] == 12
+    assert export["told"] == export["matches"]
+    assert told["own_names"] == {"looked_for": 36, "found": 0}
+    assert told["audit"]["accesses"] == told["audit"]["events"] > 3
+    assert told["audit"]["whole"]
 
 
 def test_the_demo_does_not_touch_a_folder_that_is_not_its_own(run: Run, tmp_path: Path) -> None:
@@ -75,10 +99,16 @@ def _is_running(process: int) -> bool:
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks at processes through /proc")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
-def test_an_interrupted_demo_leaves_no_process_behind(tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("number", "subjects", "reached"),
+    [(signal.SIGINT, 60, "fhirbridge.db"), (signal.SIGTERM, 60, "fhirbridge.db"), (signal.SIGINT, 1, "registry")],
+    ids=["Ctrl-C", "SIGTERM", "Ctrl-C while a registry asks"],
+)
+def test_an_interrupted_demo_leaves_no_process_behind(
+    tmp_path: Path, number: signal.Signals, subjects: int, reached: str
+) -> None:
     demo = subprocess.Popen(
-        [sys.executable, "-m", "fhirbridge", "demo", "--subjects", "60"],
+        [sys.executable, "-m", "fhirbridge", "demo", "--subjects", str(subjects)],
         cwd=tmp_path,
         env={**os.environ, "NO_COLOR": "1"},
         stdout=subprocess.DEVNULL,
@@ -86,7 +116,7 @@ def test_an_interrupted_demo_leaves_no_process_behind(tmp_path: Path, number: si
         text=True,
     )
     servers: list[int] = []
-    while not (tmp_path / ".demo" / "fhirbridge.db").exists() and demo.poll() is None:
+    while not (tmp_path / ".demo" / reached).exists() and demo.poll() is None:
         time.sleep(0.05)
         servers = _children(demo.pid)
     assert servers

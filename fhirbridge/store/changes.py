@@ -10,7 +10,7 @@ from fhirbridge.store.release_tables import study_change
 from fhirbridge.store.writes import upsert
 
 
-def note(connection: Connection, studies: Collection[str], *, consents: bool) -> None:
+def count(connection: Connection, studies: Collection[str], *, consents: bool) -> None:
     """Count a change of these studies, in the transaction that makes it; ``consents``: one of a Consent."""
     counted = study_change.c
     upsert(

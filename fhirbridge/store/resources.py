@@ -174,7 +174,7 @@ class Transaction:
         consents.keep(self._connection, rows)
         if rows:
             changed = {row["study"] for row in rows}
-            changes.note(self._connection, changed, consents=any(row["type"] == "Consent" for row in rows))
+            changes.count(self._connection, changed, consents=any(row["type"] == "Consent" for row in rows))
 
     def _keep_statistics(self, first: int, last: int) -> None:
         """Have PostgreSQL look at the table each time it has doubled: until it has, it scans it for a few ids."""

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 from fhirbridge import settings
 from fhirbridge.automation import logs
-from fhirbridge.cli.serving import application
+from fhirbridge.cli.serving import application, settled
 from fhirbridge.cli.workplace import Workplace
 
 place = Workplace(settings.read())
@@ -14,3 +14,4 @@ lasting.callback(place.close)
 atexit.register(lasting.close)
 lasting.enter_context(logs.as_set(place.settings, service=True))
 app = application(place)
+settled()

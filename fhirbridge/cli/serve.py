@@ -16,7 +16,7 @@ from fhirbridge.api.registry.upkeep import Upkeep
 from fhirbridge.automation import logs
 from fhirbridge.cli import console
 from fhirbridge.cli.app import app, working
-from fhirbridge.cli.serving import assembled
+from fhirbridge.cli.serving import assembled, settled
 from fhirbridge.cli.workplace import Workplace
 from fhirbridge.errors import ConfigurationError
 from fhirbridge.settings import Settings
@@ -40,6 +40,7 @@ def serve(
         place.settings = addressed(place.settings)
         with listening(place) as (server, address, chosen):
             console.remark(f"serving {base_url(place.settings)} on {address} port {chosen}; Ctrl-C ends it")
+            settled()
             logs.noting()("api_started", port=chosen)
             server.run()
         logs.noting()("api_stopped", port=chosen)

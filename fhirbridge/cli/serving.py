@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -54,6 +55,12 @@ def assembled(place: Workplace) -> tuple[Flask, Service | None]:
             app.wsgi_app, x_for=place.settings.api_proxies, x_proto=0, x_host=0, x_port=0, x_prefix=0
         )
     return app, service
+
+
+def settled() -> None:
+    """Have the garbage collector never look again at what there is now: it stays as long as the process."""
+    gc.collect()
+    gc.freeze()
 
 
 def service_of(place: Workplace, door: Door) -> Service:

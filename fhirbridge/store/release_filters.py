@@ -25,6 +25,7 @@ from sqlalchemy import (
 from fhirbridge.search.filters import Chain, Filter, Has, Match, Missing, Together
 from fhirbridge.store import release_prepared, release_terms
 from fhirbridge.store.release_index import axis
+from fhirbridge.store.release_remembering import Remembered
 from fhirbridge.store.release_tables import (
     release_date,
     release_entry,
@@ -68,6 +69,10 @@ class Asked:
     at: int
     counting: bool = False
     """All that is found is counted, not only a page of it shown."""
+    ruled: int = 0
+    """The generation of the rules that the index was made under."""
+    remembered: Remembered[Terms] | None = None
+    """Terms of single values; None while the index is made anew under other rules."""
     _known: dict[tuple[str, Filter], Terms | None] = field(default_factory=dict)
 
     def visible(self, entry: Aliased, *, deleted: bool = False) -> Condition:
@@ -159,13 +164,22 @@ class Asked:
     def _look_up_match(self, type_: str, one: Match) -> Terms | None:
         prepared = release_prepared.one_term(one)
         if prepared is not None:
-            chosen, given = prepared
-            where = {"release": self.release, "axis": axis(type_, one.code, one.index), "most": MANY + 1}
-            return self._found(self.connection.execute(chosen, where | given).all())
+            return self._remembered(type_, one, *prepared)
         c = release_term.c
         here = and_(c.release == self.release, c.axis == axis(type_, one.code, one.index))
         wanted = release_terms.of_term(c, one, self.connection.dialect.name)
         return self._counted(select(c.key).where(here, wanted))
+
+    def _remembered(self, type_: str, one: Match, chosen: Select[Any], given: dict[str, str]) -> Terms | None:
+        """Return the terms of a single value: at one position, and under the same rules, they stay the same."""
+        question = self.release, self.ruled, self.at, type_, one
+        found = None if self.remembered is None else self.remembered.get(question)
+        if found is None:
+            where = {"release": self.release, "axis": axis(type_, one.code, one.index), "most": MANY + 1}
+            found = self._found(self.connection.execute(chosen, where | given).all())
+            if self.remembered is not None and found and found.keys:
+                self.remembered.put(question, found)
+        return found
 
     def _look_up_chain(self, type_: str, one: Chain) -> Terms | None:
         found = []

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Select, and_, or_, select
+from sqlalchemy import BindParameter, Select, and_, bindparam, false, or_, select
 
 from fhirbridge.search.query import LIMITS, Query
 from fhirbridge.search.refused import SearchError
 from fhirbridge.search.results import Include
-from fhirbridge.store import release_finding
+from fhirbridge.store import release_finding, release_prepared
 from fhirbridge.store.release_answers import Released
 from fhirbridge.store.release_filters import Asked
 from fhirbridge.store.release_index import axis
@@ -19,6 +20,8 @@ from fhirbridge.store.writes import batches
 
 Name = tuple[str, str]
 """Type and id."""
+Given = dict[str, Any]
+"""What a statement is given, by the names of its parameters."""
 
 
 def included(asked: Asked, query: Query, found: Sequence[Released], limit: int) -> list[Released]:
@@ -45,43 +48,65 @@ def _reached(
 ) -> Iterator[tuple[Name, int]]:
     """Yield name and key of every resource that one of the includes finds from the latest."""
     for one in wanted:
+        here = {"release": asked.release, "at": asked.at, "study": asked.study}
+        given = here | {"axis": axis(one.source, one.code), "most": most}
         if one.reverse:
             names = [name for name in latest if one.target in (None, name[0])]
-            chosen = [_pointing(asked, one, some) for some in batches(names)]
+            chosen = [_pointing(given, some) for some in batches(names)]
         else:
             keys = [key for name, key in latest.items() if name[0] == one.source]
-            chosen = [_pointed_at(asked, one, some) for some in batches(keys)]
-        for each in chosen:
-            rows = asked.connection.execute(each.limit(most)).all()
+            chosen = [_pointed_at(given, one.target, some) for some in batches(keys)]
+        for statement, values in chosen:
+            rows = asked.connection.execute(statement, values).all()
             yield from (((row.type, row.id), row.key) for row in rows)
 
 
-def _pointed_at(asked: Asked, one: Include, keys: Sequence[int]) -> Select[Any]:
+def _pointed_at(given: Given, target: str | None, keys: Sequence[int]) -> tuple[Select[Any], Given]:
+    return _those_pointed_at(target is not None), given | {"keys": list(keys), "target": target}
+
+
+def _pointing(given: Given, names: Sequence[Name]) -> tuple[Select[Any], Given]:
+    by_type: dict[str, list[str]] = {}
+    for kind, id in names:
+        by_type.setdefault(kind, []).append(id)
+    values = {f"type_{number}": kind for number, kind in enumerate(by_type)}
+    return _those_pointing(len(by_type)), given | values | {
+        f"ids_{number}": ids for number, ids in enumerate(by_type.values())
+    }
+
+
+@lru_cache
+def _those_pointed_at(of_type: bool) -> Select[Any]:
+    """Return the statement for what entries (``keys``) point to, or what of a type (``target``)."""
     posting, term, entry = release_posting.c, release_term.c, release_entry.c
     source = release_posting.join(release_term, term.key == posting.term).join(
         release_entry,
-        and_(entry.release == asked.release, entry.type == term.system, entry.id == term.code),
+        and_(entry.release == bindparam("release"), entry.type == term.system, entry.id == term.code),
     )
-    from_here = and_(posting.entry.in_(keys), posting.axis == axis(one.source, one.code))
-    chosen = select(entry.key, entry.type, entry.id).distinct().select_from(source)
-    chosen = chosen.where(from_here, asked.visible(release_entry))
-    return chosen if one.target is None else chosen.where(entry.type == one.target)
+    from_here = and_(posting.entry.in_(bindparam("keys", expanding=True)), posting.axis == bindparam("axis"))
+    chosen = _names().select_from(source).where(from_here)
+    return chosen.where(entry.type == bindparam("target")) if of_type else chosen
 
 
-def _pointing(asked: Asked, one: Include, names: Sequence[Name]) -> Select[Any]:
+@lru_cache
+def _those_pointing(types: int) -> Select[Any]:
+    """Return the statement for what points to resources of so many types: ``type_0`` with its ``ids_0``, and so on."""
     posting, term, entry = release_posting.c, release_term.c, release_entry.c
     source = release_term.join(release_posting, posting.term == term.key).join(
         release_entry, entry.key == posting.entry
     )
-    by_type: dict[str, list[str]] = {}
-    for kind, id in names:
-        by_type.setdefault(kind, []).append(id)
-    to_here = or_(
-        *(and_(term.system == kind, term.short.in_(ids), term.code.in_(ids)) for kind, ids in by_type.items())
-    )
-    along = and_(term.release == asked.release, term.axis == axis(one.source, one.code))
-    chosen = select(entry.key, entry.type, entry.id).distinct().select_from(source)
-    return chosen.where(along, to_here, asked.visible(release_entry))
+    to_here = []
+    for number in range(types):
+        ids: BindParameter[Any] = bindparam(f"ids_{number}", expanding=True)
+        to_here.append(and_(term.system == bindparam(f"type_{number}"), term.short.in_(ids), term.code.in_(ids)))
+    along = and_(term.release == bindparam("release"), term.axis == bindparam("axis"))
+    return _names().select_from(source).where(along, or_(false(), *to_here))
+
+
+def _names() -> Select[Any]:
+    entry = release_entry.c
+    there = release_prepared.there(release_entry, bindparam("at"), bindparam("study"), few=True)
+    return select(entry.key, entry.type, entry.id).distinct().where(there).limit(bindparam("most"))
 
 
 def _too_much(limit: int) -> SearchError:

@@ -8,11 +8,8 @@ fit together while the release goes on.
 from __future__ import annotations
 
 import contextlib
-import threading
-from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import timedelta, tzinfo
-from typing import Any
 
 from sqlalchemy import Engine, RowMapping
 
@@ -27,24 +24,26 @@ from fhirbridge.store.release_answers import Position as Position
 from fhirbridge.store.release_answers import Refreshed as Refreshed
 from fhirbridge.store.release_answers import Released as Released
 from fhirbridge.store.release_answers import Tally as Tally
-from fhirbridge.store.release_filters import Asked
+from fhirbridge.store.release_filters import Asked, Terms
+from fhirbridge.store.release_remembering import Remembered
 from fhirbridge.store.release_state import digest as digest
 from fhirbridge.store.writes import batches
 
 KEPT = timedelta(days=1)
 """How long a position can be asked for after another one took its place."""
 
-COUNTS = 4096
-"""Counts that are remembered."""
+COUNTS = TERMS = 4096
+"""Counts and values' terms that are remembered."""
 
 
 class Releases:
-    """The releases of a store; made once for a store and shared by its threads, as it remembers counts."""
+    """The releases of a store; made once for a store and shared by its threads, as it remembers counts and terms."""
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
         self._clock = clock
-        self._counts = _Counts()
+        self._counts = Remembered[Count](COUNTS)
+        self._terms = Remembered[Terms](TERMS)
 
     def refresh(self, view: View, zone: tzinfo, *, run: str | None = None, keep: timedelta = KEPT) -> Refreshed:
         """Bring the release of ``view.agreement`` up to date with the store; does nothing where it is.
@@ -72,9 +71,8 @@ class Releases:
 
         ``since`` is an instant in UTC as ``Released.last_updated`` is written: nothing older than it. Raises Expired.
         """
-        with self._asked(agreement, at) as (asked, found):
-            ruled = found["ruled"]
-            return release_finding.history(asked, type, id, ruled=ruled, since=since, after=after, count=count)
+        with self._asked(agreement, at) as (asked, _):
+            return release_finding.history(asked, type, id, since=since, after=after, count=count)
 
     def search(self, agreement: str, query: Query, *, at: int, after: str | None, count: int) -> Page:
         """Return the next matches in the order asked for, then by id. Raises Expired for a position of too long ago."""
@@ -84,10 +82,10 @@ class Releases:
     def count(self, agreement: str, query: Query, *, at: int) -> Count:
         """Count all matches, and whose they are. To be shown by ``cells.shown`` only. Raises Expired.
 
-        A count is remembered: it is the same until the position or anybody's Consent changes.
+        A count is remembered: it is the same until the position, the rules or anybody's Consent changes.
         """
         with self._asked(agreement, at) as (asked, found):
-            question = asked.release, at, found["consents"], query.type, query.filters
+            question = asked.release, asked.ruled, at, found["consents"], query.type, query.filters
             known = self._counts.get(question)
             if known is None:
                 known = release_finding.count(asked, query)
@@ -145,24 +143,6 @@ class Releases:
             found = release_state.row(connection, agreement)
             if found is None or not found["oldest"] <= at <= found["position"]:
                 raise Expired("this page is of a state of the data that is kept no longer. Begin the search anew.")
-            yield Asked(connection, found["key"], found["study"], at), found
-
-
-class _Counts:
-    """Counts by what they answer, the latest used of them."""
-
-    def __init__(self) -> None:
-        self._known: OrderedDict[Any, Count] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, question: Any) -> Count | None:
-        with self._lock:
-            if question in self._known:
-                self._known.move_to_end(question)
-            return self._known.get(question)
-
-    def put(self, question: Any, answer: Count) -> None:
-        with self._lock:
-            self._known[question] = answer
-            if len(self._known) > COUNTS:
-                self._known.popitem(last=False)
+            terms = self._terms if found["building"] == found["digest"] else None
+            key, study, ruled = found["key"], found["study"], found["ruled"]
+            yield Asked(connection, key, study, at, ruled=ruled, remembered=terms), found

@@ -203,6 +203,15 @@ def test_who_withdrew_is_erased_by_the_next_refresh_with_every_version(
     assert counts(refresh(store)) == {}
 
 
+def test_all_who_withdrew_are_erased_however_many(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fhirbridge.store.release_erasing.PEOPLE", 1)
+    put(store, *(one for number in range(3) for one in subject(f"p{number}", 1)))
+    refresh(store)
+    put(store, *(consent(f"p{number}-c", f"p{number}", "inactive") for number in range(3)))
+    assert counts(refresh(store))["Patient"] == (0, 0, 3, 0)
+    assert [current(store, f"p{number}-o0").body for number in range(3)] == [None] * 3  # type: ignore[union-attr]
+
+
 def test_who_consents_again_is_released_again_as_a_further_version(store: Store) -> None:
     put(store, *subject("p1", 1))
     refresh(store)
@@ -352,6 +361,15 @@ def test_a_term_that_two_systems_have_is_found_in_both_after_other_rules(
     refresh(store, partial_dates="hide")
     assert len(searched(store, "Observation?code=http://snomed.info/sct|42595-9")) == 1
     assert len(searched(store, "Observation?code=42595-9")) == 3
+
+
+def test_what_was_searched_before_is_found_again_under_rules_that_change_no_byte(store: Store) -> None:
+    put(store, *subject("p1", 1))
+    refresh(store)
+    at, found = position(store), searched(store, "Observation?code=42595-9")
+    refresh(store, partial_dates="hide")
+    assert position(store) == at
+    assert searched(store, "Observation?code=42595-9") == found != []
 
 
 def test_other_rules_do_not_wait_but_what_changed_does(store: Store, clock: Clock) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from math import ceil
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,6 +25,7 @@ from fhirbridge.api.authorising import Agreements
 from fhirbridge.api.client_keys import ALGORITHMS
 from fhirbridge.api.scopes import ScopeError
 from fhirbridge.api.throttling import Throttle, neighbourhood
+from fhirbridge.audit.event import SignIn
 from fhirbridge.errors import StoreError
 
 TOKEN_PATH = "/auth/token"  # noqa: S105  # an address
@@ -32,18 +34,6 @@ LARGEST_FORM = 16_384
 """Bytes of a request for a token."""
 _FORM = "application/x-www-form-urlencoded"
 _UNSTORED = {"Cache-Control": "no-store", "Pragma": "no-cache"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenRequest:
-    """What became of one request for a token, for who keeps records; ``client`` is proved only if ``token`` is set."""
-
-    address: str
-    client: str
-    token: str | None = None
-    scopes: str = ""
-    error: str | None = None
-    reason: str = ""
 
 
 class TokenRefused(Exception):
@@ -66,7 +56,7 @@ class TokenEndpoint:
     by_client: Throttle
     by_address: Throttle
 
-    def grant(self, form: MultiDict[str, str], address: str) -> tuple[dict[str, Any], TokenRequest]:
+    def grant(self, form: MultiDict[str, str], address: str) -> tuple[dict[str, Any], SignIn]:
         """Return the answer to a form (RFC 6749, 5.1), and what is to be kept of it. Raises TokenRefused."""
         where, client = neighbourhood(address), ""
         self._check_patience(self.by_address, where)
@@ -77,7 +67,7 @@ class TokenEndpoint:
             self._check_patience(self.by_client, (where, client), client)
             found = self.doorkeeper.let_in(statement)
         except (AssertionRefused, TokenRefused) as refused:
-            if getattr(refused, "status", 400) != 429:
+            if getattr(refused, "status", 400) != HTTPStatus.TOO_MANY_REQUESTS:
                 self.by_address.failed(where)
                 self.by_client.failed((where, client))
             if isinstance(refused, AssertionRefused):
@@ -87,7 +77,7 @@ class TokenEndpoint:
 
     def _granted(
         self, client: str, agreement_id: str, registered: str, asked: str, address: str
-    ) -> tuple[dict[str, Any], TokenRequest]:
+    ) -> tuple[dict[str, Any], SignIn]:
         agreement = self.agreements(agreement_id)
         if agreement is None or not agreement.holds(self.now()):
             raise TokenRefused(
@@ -101,7 +91,13 @@ class TokenEndpoint:
         said = scopes.written(granted)
         lasts = int(token.expires - self.now().timestamp())
         answer = {"access_token": text, "token_type": "bearer", "expires_in": max(1, lasts), "scope": said}
-        return answer, TokenRequest(address=address, client=client, token=token.id, scopes=said)
+        return answer, SignIn(
+            address=address,
+            client=client,
+            agreement=agreement.id,
+            token=token.id,
+            scopes=said,
+        )
 
     def _check_patience(self, throttle: Throttle, key: Hashable, client: str = "") -> None:
         if wait := throttle.wait(key):
@@ -115,11 +111,13 @@ class TokenEndpoint:
 
 
 def smart(
-    endpoint: TokenEndpoint, served: Collection[str], heard: Callable[[TokenRequest], None] = lambda _request: None
+    endpoint: TokenEndpoint, served: Collection[str], heard: Callable[[SignIn], None] = lambda _request: None
 ) -> Blueprint:
     """Return the routes of a service whose base URL is the issuer of ``endpoint``'s tokens.
 
-    ``served`` are the resource types there are; ``heard`` is told of every request for a token, granted or not.
+    ``served`` are the resource types there are. ``heard`` is told who asked for a token before it is given or refused,
+    but not of those who have to wait, so that nobody fills a disk by asking; a token that it cannot note
+    (StoreError) is not given.
     """
     base = endpoint.maker.issuer
     path = urlsplit(base).path.rstrip("/")
@@ -136,12 +134,17 @@ def smart(
     def token() -> Response:
         address = request.remote_addr or ""
         try:
-            answer, kept = endpoint.grant(_form(), address)
-        except (TokenRefused, StoreError) as error:
-            refused = error if isinstance(error, TokenRefused) else _unavailable()
-            heard(TokenRequest(address=address, client=refused.client, error=refused.error, reason=str(refused)))
+            try:
+                answer, kept = endpoint.grant(_form(), address)
+            except TokenRefused as refused:
+                if refused.status != HTTPStatus.TOO_MANY_REQUESTS:
+                    heard(SignIn(address=address, client=refused.client, error=refused.error, reason=str(refused)))
+                raise
+            heard(kept)
+        except TokenRefused as refused:
             return _refusal(refused)
-        heard(kept)
+        except StoreError:
+            return _refusal(_unavailable())
         return Response(fhirjson.dumps(answer), content_type="application/json", headers=_UNSTORED)
 
     return routes
@@ -192,7 +195,7 @@ def _fields(form: MultiDict[str, str]) -> Mapping[str, str]:
 
 
 def _unavailable() -> TokenRefused:
-    return TokenRefused("temporarily_unavailable", "the service cannot read its store.", status=503)
+    return TokenRefused("temporarily_unavailable", "the service cannot read or write its records.", status=503)
 
 
 def _refusal(refused: TokenRefused) -> Response:

@@ -41,7 +41,7 @@ def disclosures(folder: Path, key: bytes | None, pseudonym: Callable[[str], str]
         if registry is None:
             continue
         wanted = known.get(registry) or known.setdefault(registry, f"Patient/{pseudonym(registry)}")
-        for entity in event["entity"]:
+        for entity in event.get("entity", ()):
             if entity.get("what", {}).get("reference") == wanted:
                 found.append(_disclosure(event, agent, registry, entity))
     return sorted(found, key=lambda one: one.at), doubtful

@@ -1,4 +1,4 @@
-"""One access as an AuditEvent: http://hl7.org/fhir/R4/auditevent.html, with released pseudonyms and nothing beyond."""
+"""One access, or request for a token, as an AuditEvent (http://hl7.org/fhir/R4/auditevent.html): no names of people."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ _EVENT_TYPE = "http://terminology.hl7.org/CodeSystem/audit-event-type"
 _INTERACTION = "http://hl7.org/fhir/restful-interaction"
 _ENTITY_TYPE = "http://terminology.hl7.org/CodeSystem/audit-entity-type"
 _ROLE = "http://terminology.hl7.org/CodeSystem/object-role"
+_DICOM = "http://dicom.nema.org/resources/ontology/DCM"
 
 _QUERY_TYPE = coding(_ENTITY_TYPE, "2", "System Object")
 _QUERY_ROLE = coding(_ROLE, "24", "Query")
 _PERSON_ROLE = coding(_ROLE, "1", "Patient")
+_TOKEN_ROLE = coding(_ROLE, "13", "Security Resource")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +51,52 @@ class Access:
     request: str | None = None
 
 
-def audit_event(access: Access, at: dt.datetime) -> Resource:
-    """Return the AuditEvent of an access at this moment."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignIn:
+    """What became of a request for an access token: ``client`` is proved only if ``token``, the id of one, is set.
+
+    ``error`` is a code of RFC 6749 (5.2), ``reason`` its explanation in our own words.
+    """
+
+    address: str
+    client: str
+    agreement: str | None = None
+    token: str | None = None
+    scopes: str = ""
+    error: str | None = None
+    reason: str = ""
+
+
+def audit_event(what: Access | SignIn, at: dt.datetime) -> Resource:
+    """Return the AuditEvent of an access, or of a request for a token, at this moment."""
+    return _signed_in(what, at) if isinstance(what, SignIn) else _accessed(what, at)
+
+
+def _signed_in(asked: SignIn, at: dt.datetime) -> Resource:
+    return present(
+        resourceType="AuditEvent",
+        type=coding(_DICOM, "110114", "User Authentication"),
+        subtype=[coding(_DICOM, "110122", "Login")],
+        action="E",
+        recorded=instant(at),
+        outcome="0" if asked.token else "4",
+        outcomeDesc=f"{asked.error}: {asked.reason}" if asked.error else None,
+        agent=[_agent(asked, None)],
+        source={"observer": {"display": "fhirbridge"}},
+        entity=[
+            {
+                "what": {"identifier": {"value": asked.token}},
+                "type": _QUERY_TYPE,
+                "role": _TOKEN_ROLE,
+                "detail": [{"type": "scope", "valueString": asked.scopes}],
+            }
+        ]
+        if asked.token
+        else None,
+    )
+
+
+def _accessed(access: Access, at: dt.datetime) -> Resource:
     return present(
         resourceType="AuditEvent",
         type=coding(_EVENT_TYPE, "rest", "RESTful Operation"),
@@ -63,21 +109,19 @@ def audit_event(access: Access, at: dt.datetime) -> Resource:
         outcome="0" if access.status < 400 else "4" if access.status < 500 else "8",
         outcomeDesc=f"HTTP {access.status}",
         purposeOfEvent=[concept(coding(ACT_REASON, access.purpose))] if access.purpose else None,
-        agent=[_agent(access)],
+        agent=[_agent(access, access.registry)],
         source={"observer": {"display": "fhirbridge"}},
         entity=[_query(access), *(_person(id, records) for id, records in access.people.items())],
     )
 
 
-def _agent(access: Access) -> Element:
-    who = present(
-        identifier={"system": CLIENT, "value": access.client} if access.client else None, display=access.registry
-    )
+def _agent(asked: Access | SignIn, registry: str | None) -> Element:
+    client = {"system": CLIENT, "value": asked.client} if asked.client else None
     return present(
-        who=who,
+        who=present(identifier=client, display=registry),
         requestor=True,
-        policy=[f"{AGREEMENT}/{access.agreement}"] if access.agreement else None,
-        network={"address": access.address, "type": "2"} if access.address else None,
+        policy=[f"{AGREEMENT}/{asked.agreement}"] if asked.agreement else None,
+        network={"address": asked.address, "type": "2"} if asked.address else None,
     )
 
 

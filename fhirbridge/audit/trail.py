@@ -15,7 +15,7 @@ import msgspec
 from fhirbridge import fhirjson
 from fhirbridge.audit.anchors import Anchor, Anchors, write_whole
 from fhirbridge.audit.chain import Chain
-from fhirbridge.audit.event import Access, audit_event
+from fhirbridge.audit.event import Access, SignIn, audit_event
 from fhirbridge.elements import instant
 from fhirbridge.errors import StoreError
 
@@ -137,10 +137,10 @@ class Trail:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def record(self, access: Access) -> None:
-        """Write down an access; call it before the answer is sent, and send none if it raises StoreError."""
+    def record(self, what: Access | SignIn) -> None:
+        """Write down what was asked; call it before the answer is sent, and send none if it raises StoreError."""
         now = self._now()
-        content = fhirjson.dumps(audit_event(access, now))
+        content = fhirjson.dumps(audit_event(what, now))
         try:
             with self._writing:
                 self._today(now).append(content)

@@ -9,7 +9,8 @@ from flask import Blueprint
 
 from fhirbridge.api.agreement_files import AgreementFiles
 from fhirbridge.api.door import Door, door
-from fhirbridge.api.smart import TokenRequest, smart
+from fhirbridge.api.smart import smart
+from fhirbridge.audit.event import SignIn
 from fhirbridge.cli.workplace import Workplace
 from fhirbridge.errors import ConfigurationError
 from fhirbridge.release.agreement import TYPES
@@ -37,6 +38,6 @@ def door_of(place: Workplace) -> Door | None:
     return door(place.settings, lambda: place.store.clients, agreements, now=instants.utc_now, clock=time.monotonic)
 
 
-def door_routes(opened: Door | None, heard: Callable[[TokenRequest], None] = lambda _request: None) -> list[Blueprint]:
+def door_routes(opened: Door | None, heard: Callable[[SignIn], None]) -> list[Blueprint]:
     """Return the routes by which registries find and get their tokens; ``heard`` is told of each request for one."""
     return [] if opened is None else [smart(opened.endpoint, TYPES, heard)]

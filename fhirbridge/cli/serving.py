@@ -46,7 +46,7 @@ def assembled(place: Workplace) -> tuple[Flask, Service | None]:
         also=(
             *place.notified_routes,
             *place.inbox_routes,
-            *door_routes(door),
+            *door_routes(door, lambda asked: place.trail.record(asked)),
             *(registry_routes(service) if service else ()),
         ),
     )

@@ -26,7 +26,8 @@ from fhirbridge.api.access_tokens import new_key
 from fhirbridge.api.assertions import ASSERTION_TYPE
 from fhirbridge.api.authorising import Access, Interaction
 from fhirbridge.api.door import Door, door
-from fhirbridge.api.smart import TokenRequest, smart
+from fhirbridge.api.smart import smart
+from fhirbridge.audit.event import SignIn
 from fhirbridge.settings import Settings
 from fhirbridge.store import Store
 
@@ -101,7 +102,7 @@ class Service:
 
     def __post_init__(self) -> None:
         self.contracts = {"A1": Contract("A1"), "A2": Contract("A2")}
-        self.heard: list[TokenRequest] = []
+        self.heard: list[SignIn] = []
         key = self.folder / "api.key"
         if not key.exists():
             new_key(key)

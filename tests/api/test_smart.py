@@ -9,9 +9,13 @@ from typing import Any
 import jwt
 import pytest
 
+from fhirbridge.api import create_app
 from fhirbridge.api.assertions import ASSERTION_TYPE
+from fhirbridge.api.smart import smart
 from fhirbridge.api.throttling import neighbourhood
-from tests.api.registering import BASE, EC_KEY, RSA_KEY, START, TOKEN_URL, Clock, Service, refusal
+from fhirbridge.audit.event import SignIn
+from fhirbridge.errors import StoreError
+from tests.api.registering import BASE, EC_KEY, RSA_KEY, START, TOKEN_URL, TYPES, Clock, Service, refusal
 
 
 @pytest.mark.parametrize("path", ["/fhir/.well-known/smart-configuration", "/.well-known/smart-configuration"])
@@ -239,6 +243,22 @@ def test_what_is_refused_is_told_to_who_keeps_records_without_the_statement(serv
     [kept] = service.heard
     assert (kept.client, kept.token, kept.error) == ("c1", None, "invalid_client")
     assert statement not in str(kept)
+
+
+def test_who_has_to_wait_is_not_noted_again_and_again(service: Service) -> None:
+    for _ in range(30):
+        service.ask(service.statement(aud="elsewhere"))
+    assert len(service.heard) == 10
+
+
+def test_a_token_that_cannot_be_noted_is_not_given(service: Service) -> None:
+    def full(_asked: SignIn) -> None:
+        raise StoreError("the disk is full.")
+
+    service.http = create_app(lambda: service.store, also=(smart(service.door.endpoint, TYPES, full),)).test_client()
+    answer = service.ask()
+    assert refusal(answer) == (503, "temporarily_unavailable")
+    assert "access_token" not in answer.text
 
 
 def test_a_store_that_cannot_be_read_is_a_refusal_that_may_pass(service: Service, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ import pytest
 from fhir.resources.R4B.auditevent import AuditEvent
 
 from fhirbridge.audit.anchors import NAME
-from fhirbridge.audit.event import Access, audit_event
+from fhirbridge.audit.event import Access, SignIn, audit_event
 from fhirbridge.audit.trail import Trail
 from fhirbridge.audit.verifying import verify
 from fhirbridge.errors import StoreError
@@ -60,6 +60,23 @@ def test_an_access_is_an_audit_event_that_says_who_what_and_whose() -> None:
         "Patient/aaa": "3",
         "Patient/bbb": "1",
     }
+
+
+@pytest.mark.parametrize(
+    ("asked", "outcome"),
+    [
+        (SignIn(address="192.0.2.7", client="c1", agreement="n-2026", token="t1", scopes="system/*.rs"), "0"),
+        (SignIn(address="192.0.2.7", client="", error="invalid_client", reason="another key signed it."), "4"),
+    ],
+)
+def test_a_request_for_a_token_is_an_audit_event_too(asked: SignIn, outcome: str) -> None:
+    event = audit_event(asked, NOW)
+    AuditEvent.model_validate(event)
+    assert (event["subtype"][0]["display"], event["outcome"]) == ("Login", outcome)
+    assert event["agent"][0]["network"]["address"] == "192.0.2.7"
+    assert event.get("outcomeDesc") == (f"{asked.error}: {asked.reason}" if asked.error else None)
+    tokens = [one["what"]["identifier"]["value"] for one in event.get("entity", ())]
+    assert tokens == ([asked.token] if asked.token else [])
 
 
 @pytest.mark.parametrize(("status", "outcome"), [(200, "0"), (304, "0"), (403, "4"), (500, "8")])

@@ -39,7 +39,7 @@ class Visit:
     released: int
     looked_at: int
     accesses: int
-    """Requests that the registry made with a token."""
+    """Requests that the registry made, those for a token among them."""
     audit: Verdict
     names: int
     """The study's own names for people, each of which was looked for in all that came."""
@@ -109,7 +109,7 @@ def visit(place: Workplace, directory: Path, records: Path) -> Visit:
         replies=replies,
         released=counts["released"],
         looked_at=sum(counts[fate] for fate in ("released", "unchanged", "deleted", "hidden")),
-        accesses=registry.asked,
+        accesses=registry.asked + registry.tokens,
         audit=check(api.settings.audit_folder, api.audit_key),
         names=len(names),
         leaked=len(leaks((file for reply in replies for file in reply.came.files), names)),

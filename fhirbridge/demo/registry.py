@@ -60,7 +60,7 @@ class Registry:
     def __init__(self, folder: Path, *, pause: Callable[[float], None] = time.sleep) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.asked = 0
-        """Requests made with a token, each of which the service puts on record."""
+        """Requests made with a token; the service puts on record each of them, and each for a token."""
         self.tokens = 0
         self._folder, self._pause = folder, pause
         self._key = ec.generate_private_key(ec.SECP384R1())

@@ -170,6 +170,7 @@ _REFUSED = re.compile(
     r"(?:date|period|recorded|when|issued)=ap"  # dates that are near (HAPI-1921, HAPI-1925)
     r"|quantity=(?:[^&]*[,$])?(?:sa|eb)"  # quantities that are certain (HAPI-1235)
     r"|_(?:tag|security)(?::\w+)?=(?:[^&]*,)?[^&,]*\|(?:[,&]|$)"  # all labels of a system (HAPI-1218)
+    r"|(?:code-value-(?:concept|string|date)|characteristic-value)="  # composites of texts: half a minute each
     r"|_has:[^=]*:\w+:(?!_has:)[-\w]+[:.]"  # modifiers and chains behind _has (HAPI-1209)
 )
 

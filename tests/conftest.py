@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
@@ -14,6 +15,9 @@ from fhirbridge.demo.hospital import running_hospital
 from fhirbridge.errors import Resource
 from tests.api.clients.node import node_missing
 from tests.real_servers import HapiBuild, build_hapi, hapi_outcomes, java_missing, running_hapi
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # what a shell gives to commands in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED = Path(__file__).parent.parent.parent / "shared"
 

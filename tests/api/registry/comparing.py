@@ -171,6 +171,8 @@ _REFUSED = re.compile(
     r"|quantity=(?:[^&]*[,$])?(?:sa|eb)"  # quantities that are certain (HAPI-1235)
     r"|_(?:tag|security)(?::\w+)?=(?:[^&]*,)?[^&,]*\|(?:[,&]|$)"  # all labels of a system (HAPI-1218)
     r"|(?:code-value-(?:concept|string|date)|characteristic-value)="  # composites of texts: half a minute each
+    r"|combo-value-quantity=[^&]*\|"  # these end with the first page, whatever there is
+    r"|\.(?:organization|subject|patient|focus|study|individual|performer|partof):missing="  # HAPI-1209
     r"|_has:[^=]*:\w+:(?!_has:)[-\w]+[:.]"  # modifiers and chains behind _has (HAPI-1209)
 )
 

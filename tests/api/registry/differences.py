@@ -6,6 +6,7 @@ by exactly these rules, finds what HAPI finds, resource by resource. docs/confor
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -19,10 +20,11 @@ from fhirbridge.errors import Resource
 from fhirbridge.search.extract import Indexer
 from fhirbridge.search.filters import Chain, Filter, Has, Match, Missing, Together
 from fhirbridge.search.matching import Indexed, included, matching
+from fhirbridge.search.moments import read, written
 from fhirbridge.search.query import Query, parse
 from fhirbridge.search.rows import Rows
 from fhirbridge.search.table import CATALOGUE, SERVED
-from fhirbridge.search.values import QuantityValue, Surroundings, Value
+from fhirbridge.search.values import DateValue, QuantityValue, Surroundings, Value
 from tests.api.registering import BASE
 from tests.api.registry.comparing import Found
 
@@ -163,11 +165,63 @@ def _any_system(asked: str) -> str:
     )
 
 
-_CHAINED = re.compile(r"(?<=[?&])[a-z][-\w]*(?::\w+)?\.[^=&]*:missing=true")
+def _behind_chains(one: Filter) -> Filter:
+    """Read what is denied behind a chain as HAPI does: of whatever has the reference at all."""
+    if isinstance(one, Has):
+        return replace(one, filter=_behind_chains(one.filter))
+    if not isinstance(one, Chain):
+        return one
+    (inner, *_) = [filter for _, filter in one.targets]
+    if isinstance(inner, Missing):
+        return Missing(one.code, "reference", False) if inner.missing else Match(one.code, "reference", ())
+    if isinstance(inner, Match) and inner.negated:
+        return replace(one, targets=tuple((type_, inner) for type_ in SERVED))
+    return replace(one, targets=tuple((type_, _behind_chains(filter)) for type_, filter in one.targets))
 
 
-def _unchained(asked: str) -> str:
-    return _CHAINED.sub("", asked)
+def _chains(query: Query) -> Query:
+    return replace(query, filters=tuple(_behind_chains(one) for one in query.filters))
+
+
+def _coded(rows: Rows) -> Rows:
+    return replace(rows, tokens=[one for one in rows.tokens if one.system or one.code])
+
+
+def _punctuated(rows: Rows) -> Rows:
+    return replace(rows, strings=[one._replace(folded=one.exact.casefold()) for one in rows.strings])
+
+
+def _days(one: Filter) -> Filter:
+    if not isinstance(one, Match):
+        return one
+    changed = [_overlapping(value) if isinstance(value, DateValue) else value for value in one.values]
+    return replace(one, values=tuple(changed))
+
+
+def _overlapping(value: DateValue) -> DateValue:
+    """Read ``ge`` as at or after the last day of what is given, and ``le`` as at or before its first."""
+    low, high = moved(value.low, 1), moved(value.high, -1)
+    if low > value.high:  # it is shorter than a day
+        return value
+    if value.prefix == "ge":
+        return replace(value, prefix="gt", high=high)
+    return replace(value, prefix="lt", low=low) if value.prefix == "le" else value
+
+
+def moved(moment: str, days: int) -> str:
+    """Return a moment of the index some days later."""
+    at = read(moment)
+    return moment if at is None else written(at + dt.timedelta(days=days))
+
+
+def _first_prefix(one: Filter) -> Filter:
+    if not isinstance(one, Match):
+        return one
+    (first, *_) = [*one.values, None]
+    if not isinstance(first, QuantityValue):
+        return one
+    changed = [replace(value, prefix=first.prefix) for value in one.values if isinstance(value, QuantityValue)]
+    return replace(one, values=tuple(changed))
 
 
 def _unscaled(rows: Rows) -> Rows:
@@ -181,8 +235,8 @@ _OTHER = "urn:other"
 def _to_the_letter(one: Filter) -> Filter:
     if not isinstance(one, Match):
         return one
-    read = [replace(value, low=value.at, high=value.at) if _equal(value) else value for value in one.values]
-    return replace(one, values=tuple(read))  # type: ignore[arg-type]
+    changed = [replace(value, low=value.at, high=value.at) if _equal(value) else value for value in one.values]
+    return replace(one, values=tuple(changed))  # type: ignore[arg-type]
 
 
 def _equal(value: Value) -> bool:
@@ -195,7 +249,11 @@ RULES = (
     Rule("labels without a system", text=_any_system),
     Rule("missing labels", query=lambda query: _filters(query, _nothing_is_missing)),
     Rule("texts of labels", query=lambda query: _filters(query, _no_texts)),
-    Rule("missing behind a chain", text=_unchained),
+    Rule("what is denied behind a chain", query=_chains),
+    Rule("texts without a code", rows=_coded),
+    Rule("punctuation", rows=_punctuated),
+    Rule("whole days", query=lambda query: _filters(query, _days)),
+    Rule("prefixes of several numbers", query=lambda query: _filters(query, _first_prefix)),
     Rule("results beyond a limit", resource=lambda resource: _each(resource, _exact)),
     Rule("units", text=lambda asked: asked.replace(quote(UCUM, safe=""), _OTHER), rows=_unscaled),
     Rule("figures of a number", query=lambda query: _filters(query, _to_the_letter)),

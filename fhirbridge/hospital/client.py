@@ -67,6 +67,7 @@ class Hospital:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.base_url = normalised(base_url)
+        self.connections = connections
         self.ahead: timedelta | None = None
         """By how much the server's clock is ahead of ours, as its last answer's Date said; None if it says none."""
         self.traffic = Traffic()

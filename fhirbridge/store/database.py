@@ -28,7 +28,7 @@ _PRAGMAS = (
     "PRAGMA synchronous=FULL",  # what was reported as stored survives a power cut
     "PRAGMA foreign_keys=ON",
     "PRAGMA temp_store=MEMORY",
-    "PRAGMA cache_size=-32768",  # KiB
+    "PRAGMA cache_size=-8192",  # KiB: the rest is in the cache of the system, which takes it back when it must
     "PRAGMA wal_autocheckpoint=10000",  # pages: ids are random, so what many transactions touch is written home once
 )
 

@@ -91,12 +91,13 @@ class BreakableHospital(Contents):
             self.most_with_conditional = 8
 
     @contextmanager
-    def connected(self, attempts: int = 2) -> Iterator[Hospital]:
-        """Give a client of this server that retries without waiting."""
+    def connected(self, attempts: int = 2, connections: int = 4) -> Iterator[Hospital]:
+        """Give a client of this server that retries without waiting; with one connection, in an order that is known."""
         with responses.RequestsMock(assert_all_requests_are_fired=False) as wire:
             for method in ("GET", "POST", "PUT", "DELETE"):
                 wire.add_callback(method, re.compile(rf"{re.escape(BASE)}(?:[/?].*)?$"), self._answer)
-            with Hospital(BASE, retries=Retries(attempts=attempts), sleep=lambda _: None) as hospital:
+            retries = Retries(attempts=attempts)
+            with Hospital(BASE, retries=retries, connections=connections, sleep=lambda _: None) as hospital:
                 yield hospital
 
     def _answer(self, request: Any) -> Answer:

@@ -1,9 +1,12 @@
-"""Lets an iterator go ahead in a thread of its own, so that the next answer is asked for while the last one is kept."""
+"""Asks in threads: for the next answer while the last one is kept, and for several at a time."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from queue import SimpleQueue
 from typing import TypeVar
 
@@ -45,6 +48,27 @@ def ahead(items: Iterator[T], bound: int = BOUND) -> Iterator[T]:
         left.set()
         room.release()
         worker.join()
+
+
+def side_by_side(jobs: Iterable[Callable[[], T]], number: int) -> Iterator[T]:
+    """Yield what the jobs return, in their order, with so many under way at a time; the first error is raised.
+
+    Whoever stops early waits for the jobs that are under way; no further one is begun.
+    """
+    if number == 1:
+        yield from (job() for job in jobs)
+        return
+    left = iter(jobs)
+    with ThreadPoolExecutor(number) as pool:
+        running = deque[Future[T]](pool.submit(job) for job in islice(left, number))
+        try:
+            while running:
+                found = running.popleft().result()
+                running.extend(pool.submit(job) for job in islice(left, 1))
+                yield found
+        finally:
+            for one in running:
+                one.cancel()
 
 
 class _End:

@@ -1,4 +1,4 @@
-"""Asks a hospital's server the questions of a plan, patient after patient; one that fails does not stop the rest.
+"""Asks a hospital's server the questions of a plan, some patients at a time; one that fails does not stop the rest.
 
 An answer says whether it is whole. Only then may the moment from which the next one need only go on be moved.
 """
@@ -10,12 +10,14 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from urllib.parse import urlsplit
 
 from fhirbridge.errors import FatalHospitalError, HospitalError, Resource, TemporaryHospitalError
 from fhirbridge.hospital import Hospital
 from fhirbridge.store import instants
 from fhirbridge.sync.notes import Note, silent
+from fhirbridge.sync.pull.ahead import side_by_side
 from fhirbridge.sync.pull.questions import AskOptions, Plan, Question, plan
 from fhirbridge.sync.pull.sifting import matches
 
@@ -74,12 +76,10 @@ def ask(
     """
     asking = _Asking(hospital, plan, {} if full else marks, note, stop or threading.Event(), clock, give_up_after)
     with hospital.stopped_by(asking.stop):
-        for start in range(0, len(patients), plan.patients):
-            some = patients[start : start + plan.patients]
-            for question in plan.questions:
-                yield from asking.about_all(question, some)
-                if asking.stop.is_set():
-                    return
+        for answers in side_by_side(asking.requests(patients), hospital.connections):
+            yield from answers
+            if asking.stop.is_set():
+                return
 
 
 @dataclass(slots=True)
@@ -93,19 +93,22 @@ class _Asking:
     give_up_after: int
     failed: list[HospitalError] = field(default_factory=list)
 
-    def about_all(self, question: Question, patients: Sequence[str]) -> Iterator[Answer]:
-        """Ask about those who were asked about before, and about the others, in a request of their own."""
-        known = [patient for patient in patients if (patient, question.key) in self.marks]
-        new = [patient for patient in patients if (patient, question.key) not in self.marks]
-        for some in (known, new):
-            if some and not self.stop.is_set():
-                yield from self._about(question, some)
+    def requests(self, patients: Sequence[str]) -> Iterator[Callable[[], list[Answer]]]:
+        """Yield what asks each question about some patients; who was not asked about before is so by itself."""
+        for start in range(0, len(patients), self.plan.patients):
+            for question in self.plan.questions:
+                some = patients[start : start + self.plan.patients]
+                known = [patient for patient in some if (patient, question.key) in self.marks]
+                new = [patient for patient in some if (patient, question.key) not in self.marks]
+                yield from (partial(self._about, question, those) for those in (known, new) if those)
 
     def _about(self, question: Question, patients: Sequence[str]) -> list[Answer]:
         marks = [self.marks[patient, question.key] for patient in patients if (patient, question.key) in self.marks]
         since, began = min(marks, default=None), self.clock()
         read: dict[str, Resource] = {}
         error: HospitalError | None = None
+        if self.stop.is_set():
+            return []
         try:
             self._read(question, patients, since, read)
         except HospitalError as failure:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from fhirbridge.errors import FatalHospitalError, Resource
 from fhirbridge.hospital import Hospital
+from fhirbridge.sync.pull.ahead import side_by_side
 from fhirbridge.sync.pull.linked import HospitalIdentifier
 
 AT_A_TIME = 50
@@ -58,8 +60,9 @@ class Persons:
 
         Raises HospitalError as ``Hospital.search`` does.
         """
-        for start in range(0, len(identifiers), AT_A_TIME):
-            self._ask(identifiers[start : start + AT_A_TIME])
+        parts = (identifiers[start : start + AT_A_TIME] for start in range(0, len(identifiers), AT_A_TIME))
+        for found in side_by_side((partial(self._asked, part) for part in parts), self._hospital.connections):
+            self._keep(found)
         self._fetch(set(known))
         for _ in range(MOST):
             further = {id for patient in self._there.values() for _, id in self._links(patient) if id is not None}
@@ -134,7 +137,7 @@ class Persons:
         self._absent |= set(wanted) - self._there.keys()
         return bool(wanted)
 
-    def _ask(self, identifiers: Sequence[HospitalIdentifier]) -> None:
+    def _asked(self, identifiers: Sequence[HospitalIdentifier]) -> list[Resource]:
         """Search for numbers; where a server does not bear the list it is asked in halves."""
         params = [
             ("identifier", ",".join(one.token for one in identifiers)),
@@ -142,16 +145,15 @@ class Persons:
             ("_count", str(4 * AT_A_TIME)),
         ]
         try:
-            self._keep(self._search(params))
+            return self._search(params)
         except FatalHospitalError as error:
             if error.status not in _TOO_MUCH:
                 raise
             if len(identifiers) == 1:
                 self.unasked[identifiers[0]] = error
-                return
+                return []
             middle = len(identifiers) // 2
-            self._ask(identifiers[:middle])
-            self._ask(identifiers[middle:])
+            return self._asked(identifiers[:middle]) + self._asked(identifiers[middle:])
 
     def _search(self, params: list[tuple[str, str]]) -> list[Resource]:
         if self._post:

@@ -1,13 +1,14 @@
-"""An iterator that goes ahead in a thread: its order, its errors and its end stay what they were."""
+"""Asking in threads: the order, the errors and the end stay what they were."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
-from fhirbridge.sync.pull.ahead import ahead
+from fhirbridge.sync.pull.ahead import ahead, side_by_side
 
 
 def test_everything_comes_in_its_order() -> None:
@@ -53,3 +54,39 @@ def test_whoever_stops_early_leaves_no_thread_and_no_further_step() -> None:
     using.close()  # type: ignore[attr-defined]
     assert threading.active_count() == before
     assert len(made) < 10
+
+
+def test_jobs_are_done_side_by_side_and_told_in_their_order() -> None:
+    met = threading.Barrier(3, timeout=60)  # which nobody passes alone
+
+    def job(number: int) -> int:
+        met.wait()
+        return number
+
+    assert list(side_by_side((partial(job, number) for number in range(9)), 3)) == list(range(9))
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_job_that_fails_ends_it_and_hardly_more_are_begun(number: int) -> None:
+    begun = []
+
+    def job(at: int) -> int:
+        begun.append(at)
+        if at == 2:
+            raise LookupError("down")
+        return at
+
+    told = side_by_side((partial(job, at) for at in range(100)), number)
+    assert [next(told), next(told)] == [0, 1]
+    with pytest.raises(LookupError, match="down"):
+        next(told)
+    assert len(begun) <= 2 + number + 1
+
+
+def test_whoever_stops_early_waits_for_what_is_under_way() -> None:
+    before, begun = threading.active_count(), list[int]()
+    told = side_by_side((partial(begun.append, at) for at in range(100)), 3)
+    assert next(told) is None
+    told.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == before
+    assert len(begun) <= 4

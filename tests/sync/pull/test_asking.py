@@ -20,7 +20,7 @@ NOW = dt.datetime(2026, 3, 20, 12, tzinfo=dt.UTC)
 def _ask(breakable: BreakableHospital, patients: list[str], marks: Any = None, **given: Any) -> list[Answer]:
     options = given.pop("options", {})
     software = given.pop("software", "Breakable")
-    with breakable.connected() as hospital:
+    with breakable.connected(connections=given.pop("connections", 1)) as hospital:
         plan = planned(says(software), **options)
         return list(ask(hospital, plan, patients, marks or {}, clock=lambda: NOW, **given))
 
@@ -183,10 +183,20 @@ def test_a_server_that_does_not_let_us_in_ends_it(breakable: BreakableHospital) 
     assert len(breakable.asked) == 1
 
 
+def test_several_connections_ask_the_same_and_answer_in_the_same_order(breakable: BreakableHospital) -> None:
+    patients = [f"p{number}" for number in range(7)]
+    for patient in patients:
+        breakable.put(result(f"of-{patient}", patient))
+    one = _ask(breakable, patients)
+    asked, breakable.asked = sorted(map(str, breakable.asked)), []
+    assert _ask(breakable, patients, connections=3) == one
+    assert sorted(map(str, breakable.asked)) == asked
+
+
 def test_asking_stops_when_told_to_and_what_was_not_read_whole_is_not_answered(breakable: BreakableHospital) -> None:
     breakable.put(result("a", "p1"))
     stop = threading.Event()
-    with breakable.connected() as hospital:
+    with breakable.connected(connections=1) as hospital:
         answers = ask(hospital, planned(), ["p1", "p2"], {}, stop=stop, clock=lambda: NOW)
         assert next(answers).patient == "p1"
         stop.set()

@@ -94,7 +94,7 @@ def trial_at(store: Store, breakable: BreakableHospital, tmp_path: Path) -> Iter
     breakable.page_size = 10
     for index, number in enumerate(NUMBERS, 1):
         breakable.put(person(f"h{index}", number))
-    with breakable.connected() as hospital:
+    with breakable.connected(connections=1) as hospital:
         yield Trial(ward, hospital, breakable)
 
 

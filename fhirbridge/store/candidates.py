@@ -110,10 +110,10 @@ class Candidates:
         limit: int = 50,
     ) -> list[Candidate]:
         """Return the next candidates in these states, those that have stood so the longest first."""
-        chosen = judgements.query().where(candidate.c.study == study)
         if subject is not None:
             # A subject's are few, and SQLite, asked for a state as well, would look through all of that state.
-            of_subject = database.read(self._engine, judgements.read, chosen.where(candidate.c.subject == subject))
+            theirs = judgements.query().where(candidate.c.study == study, candidate.c.subject == subject)
+            of_subject = database.read(self._engine, judgements.read, theirs)
             found = [one for one in of_subject if one.state in states and analyte in (None, one.analyte)]
             behind = [one for one in found if after is None or (one.changed, one.key) > after]
             return sorted(behind, key=_place)[:limit]
@@ -127,7 +127,9 @@ class Candidates:
             # One query for each state: an index gives each in its order, and none gives several so.
             some = [connection.execute(places.where(candidate.c.state == state)) for state in states]
             keys = [key for _, key in islice(heapq.merge(*some), limit)]
-            read = (judgements.read(connection, chosen.where(candidate.c.key.in_(part))) for part in batches(keys))
+            # By the keys alone: asked for the study as well, SQLite may look through all of the study.
+            wanted = (judgements.query().where(candidate.c.key.in_(part)) for part in batches(keys))
+            read = (judgements.read(connection, one) for one in wanted)
             return sorted((one for part in read for one in part), key=_place)
 
     def counts(self, study: str) -> dict[tuple[str, str], int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from fhirbridge.errors import InputError, Refused
 from fhirbridge.store import INBOX, WITHDRAWN, NewDecision, Stale, Store
 from fhirbridge.store.arrivals import BY_REPORT
 from tests.store.inbox import FEED, STUDY, arrive, item, judge, older, one, say, waiting
+from tests.store.raw import connected, statements
 
 
 def accept(store: Store, key: int, seen: int, by: str = "kim") -> None:
@@ -257,6 +259,20 @@ def test_a_subjects_pages_follow_each_other_too(store: Store) -> None:
     rest = store.candidates.page(STUDY, INBOX, subject="p1", analyte="ALT", after=after, limit=3)
     assert [found.key for found in first + rest] == [1, 2, 3, 4, 5]
     assert store.candidates.page(STUDY, INBOX, subject="p1", analyte="AST") == []
+
+
+def test_sqlite_finds_a_page_by_its_order_and_then_by_keys(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    with Store.open(url) as store:
+        arrive(store, item("Observation/1"))
+        judge(store)
+        with statements() as seen:
+            assert len(store.candidates.page(STUDY, ["waiting"])) == 1
+    with connected(url) as connection:
+        plans = [connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked}", given).all() for asked, given in seen]
+    ordered, keyed = [[row[-1] for row in plan] for plan in plans]
+    assert ordered == ["SEARCH candidate USING COVERING INDEX candidate_by_change (study=? AND state=?)"]
+    assert keyed == ["SEARCH candidate USING INTEGER PRIMARY KEY (rowid=?)"]
 
 
 def tally(store: Store) -> dict[tuple[str, str], int]:

@@ -47,15 +47,16 @@ def questions(place: Workplace, agreement: str) -> Questions:
     draw, known = random.Random(SEED), sorted(pairs)
     patients, codes = (sorted(set(each)) for each in zip(*known, strict=True))
     by_code = [f"code={quote(code)}" for code in codes]
-    by_both = [f"patient={patient}&code={quote(code)}" for patient, code in draw.sample(known, min(NUMBER, len(known)))]
+    drawn = draw.sample(known, min(NUMBER, len(known)))
+    by_both = [f"patient={patient}&code={quote(code)}" for patient, code in drawn]
     found: Questions = {
         "read": draw.sample(names, min(NUMBER, len(names))),
         "patient": [f"Observation?patient={one}&_count={PAGE}" for one in patients],
-        "patient and code": [f"Observation?{one}" for one in by_both],
+        "patient and code": [f"Observation?{one}&_count={PAGE}" for one in by_both],
         "code": [f"Observation?{one}&_count={PAGE}" for one in by_code],
         "include": [
-            *(f"Observation?{one}&_include=Observation:subject" for one in by_both[: len(patients)]),
-            *(f"DiagnosticReport?patient={one}&_include=DiagnosticReport:result" for one in patients),
+            *(f"Observation?{one}&_include=Observation:subject&_count={PAGE}" for one in by_both[: len(patients)]),
+            *(f"DiagnosticReport?patient={one}&_include=DiagnosticReport:result&_count={PAGE}" for one in patients),
         ],
         "count": [
             f"Observation?{one}&_summary=count" for one in (*by_code, *by_both, *(f"patient={one}" for one in patients))

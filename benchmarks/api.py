@@ -205,6 +205,8 @@ def _hapi(
 
 def _noted(title: str, faster: float, loads: dict[str, Load], found: Measured) -> None:
     theirs = loads.get("HAPI")
+    rates = ", ".join(f"{name} {load.rate:,.0f}/s" for name, load in loads.items())
+    Console(stderr=True).print(f"{title}: {rates}", highlight=False)  # it takes long: so far so good
     for name, load in loads.items():
         found.figures[f"{name}: {title}: requests per second"] = load.rate
         found.figures[f"{name}: {title}: p99 milliseconds"] = load.p99

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, func, inspect, make_url, select, text
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DisconnectionError, NoSuchModuleError, SQLAlchemyError
 
 from fhirbridge.errors import StoreError
 from fhirbridge.store import schema
@@ -19,6 +22,9 @@ T = TypeVar("T")
 
 BUSY_SECONDS = 60
 """How long a writer waits for another one before it gives up."""
+
+IDLE_SECONDS = 1.0
+"""After how long without use a connection to PostgreSQL is tried before it is used."""
 
 _WRITER_LOCK = 0x66686972
 """The advisory lock by which PostgreSQL has one writer at a time, as SQLite has by itself."""
@@ -58,6 +64,17 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 
 @contextlib.contextmanager
+def looking(engine: Engine) -> Iterator[Connection]:
+    """Give a connection as ``reading`` does, but on PostgreSQL without a transaction, whose begin and end take longer.
+
+    There each statement sees the state of its moment: for who asks but one, or of a state that stays.
+    """
+    postgresql = engine.dialect.name == "postgresql"
+    with _translated(engine), engine.connect() as connection:
+        yield connection.execution_options(isolation_level="AUTOCOMMIT") if postgresql else connection
+
+
+@contextlib.contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """Give the connection of the only writer, in a transaction committed at the end. Raises StoreError."""
     with _translated(engine), engine.execution_options(writes=True).begin() as connection:
@@ -69,6 +86,12 @@ def writing(engine: Engine) -> Iterator[Connection]:
 def read(engine: Engine, do: Callable[Concatenate[Connection, P], T], *args: P.args, **named: P.kwargs) -> T:
     """Return what a function returns that is given a connection as ``reading`` gives it."""
     with reading(engine) as connection:
+        return do(connection, *args, **named)
+
+
+def look(engine: Engine, do: Callable[Concatenate[Connection, P], T], *args: P.args, **named: P.kwargs) -> T:
+    """Return what a function returns that is given a connection as ``looking`` gives it."""
+    with looking(engine) as connection:
         return do(connection, *args, **named)
 
 
@@ -121,9 +144,7 @@ def _engine(url: URL) -> Engine:
     sqlite = url.get_backend_name() == "sqlite"
     waiting: dict[str, Any] = {"timeout": BUSY_SECONDS} if sqlite else {"connect_timeout": 10}
     try:
-        engine = create_engine(
-            url, connect_args=waiting, hide_parameters=True, pool_size=8, max_overflow=24, pool_pre_ping=not sqlite
-        )
+        engine = create_engine(url, connect_args=waiting, hide_parameters=True, pool_size=8, max_overflow=24)
     except ImportError:
         raise StoreError("PostgreSQL needs psycopg: pip install 'fhirbridge[postgresql]'.") from None
     if sqlite:
@@ -131,6 +152,8 @@ def _engine(url: URL) -> Engine:
         event.listen(engine, "begin", _begin_sqlite)
     else:
         event.listen(engine, "connect", _prepare_postgresql)
+        event.listen(engine, "checkin", _left)
+        event.listen(engine, "checkout", partial(_taken_up, engine))
     return engine
 
 
@@ -150,6 +173,20 @@ def _prepare_postgresql(connection: Any, _record: Any) -> None:
     with connection.cursor() as cursor:
         cursor.execute(f"SET lock_timeout = '{BUSY_SECONDS}s'")
     connection.commit()
+
+
+def _left(_connection: Any, record: Any) -> None:
+    record.info["left"] = time.monotonic()
+
+
+def _taken_up(engine: Engine, connection: Any, record: Any, _proxy: Any) -> None:
+    """Have a connection that nobody used for a while made anew if the server does not answer by it any more."""
+    if time.monotonic() - record.info.get("left", math.inf) < IDLE_SECONDS:
+        return  # to ask each time would take as long as most of what is asked
+    try:
+        engine.dialect.do_ping(connection)
+    except engine.dialect.loaded_dbapi.Error as error:
+        raise DisconnectionError from error
 
 
 def _migrate(engine: Engine, name: str) -> None:

@@ -55,14 +55,14 @@ class Releases:
 
     def position(self, agreement: str) -> Position | None:
         """Return where the release of an agreement stands; None where nothing was ever released. One statement."""
-        return release_state.position(database.read(self._engine, release_state.row, agreement))
+        return release_state.position(database.look(self._engine, release_state.row, agreement))
 
     def read(self, agreement: str, type: str, id: str, version: int | None = None) -> Released | None:
         """Return the current version, or that one; None where there is none or its person does not consent.
 
         ``body`` is None where it was deleted. One statement.
         """
-        return database.read(self._engine, release_finding.read, agreement, type, id, version)
+        return database.look(self._engine, release_finding.read, agreement, type, id, version)
 
     def history(
         self, agreement: str, type: str, id: str | None, *, since: str | None, at: int, after: str | None, count: int
@@ -139,7 +139,7 @@ class Releases:
     @contextlib.contextmanager
     def _asked(self, agreement: str, at: int) -> Iterator[tuple[Asked, RowMapping]]:
         """Give what asks at a position, and the row of the release. Raises Expired where that is kept no longer."""
-        with database.reading(self._engine) as connection:
+        with database.looking(self._engine) as connection:
             found = release_state.row(connection, agreement)
             if found is None or not found["oldest"] <= at <= found["position"]:
                 raise Expired("this page is of a state of the data that is kept no longer. Begin the search anew.")

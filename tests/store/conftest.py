@@ -9,6 +9,7 @@ import pytest
 from fhirbridge.errors import Resource
 from fhirbridge.store import Store
 from tests.databases import database_url as database_url
+from tests.databases import postgresql_schema as postgresql_schema
 from tests.databases import postgresql_server as postgresql_server
 from tests.store.making import Make
 

@@ -117,3 +117,16 @@ def test_a_url_of_no_supported_database_is_refused_without_repeating_it(url: str
     with pytest.raises(StoreError, match="must be like sqlite:///") as raised:
         Store.open(url)
     assert "s3cret" not in str(raised.value)
+
+
+@pytest.mark.postgresql
+def test_a_connection_that_the_server_dropped_is_made_anew_before_it_is_used(
+    postgresql_schema: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fhirbridge.store.database.IDLE_SECONDS", 0.0)
+    with Store.open(f"{postgresql_schema}&application_name=dropped") as store:
+        assert store.counts("trial") == {}
+        with connected(postgresql_schema) as other:
+            dropped = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'dropped'"
+            assert other.execute(text(dropped)).scalars().all() == [True]
+        assert store.counts("trial") == {}

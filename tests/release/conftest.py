@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,27 +11,18 @@ import pytest
 
 from fhirbridge import fhirjson
 from fhirbridge.errors import Resource
-from fhirbridge.release.agreement import TYPES, Agreement, CountRules, ViewRules
+from fhirbridge.release.agreement import Agreement, ViewRules
 from fhirbridge.release.view import View
 from tests.mappings.cases import GOLDEN, GOLDEN_FILES, STUDY
-
-KEY = bytes(range(64, 96))
+from tests.release.agreements import NORTH
+from tests.release.agreements import RELEASE_KEY as KEY
 
 MakeView = Callable[..., View]
 
 
 @pytest.fixture(scope="session")
 def agreement() -> Agreement:
-    return Agreement(
-        id="north-2026",
-        registry="north",
-        study=STUDY.id,
-        purpose="HRESCH",
-        types=TYPES,
-        expires=dt.date(2029, 12, 31),
-        view=ViewRules(),
-        counts=CountRules(),
-    )
+    return NORTH
 
 
 @pytest.fixture(scope="session")

@@ -24,8 +24,9 @@ from fhirbridge.search.values import Surroundings
 from fhirbridge.store import Store
 from fhirbridge.store.releases import Released
 from tests.mappings.cases import STUDY
+from tests.release.agreements import NORTH
+from tests.release.agreements import RELEASE_KEY as KEY
 
-KEY = bytes(range(64, 96))
 ZONE = ZoneInfo("Asia/Shanghai")
 LOINC = "http://loinc.org"
 UCUM = "http://unitsofmeasure.org"
@@ -39,15 +40,7 @@ AROUND = Surroundings(
     base="https://r.example/fhir",
     value_sets=VALUE_SETS.get,
 )
-AGREEMENT = Agreement(
-    id="north-2026",
-    registry="north",
-    study=STUDY.id,
-    purpose="HRESCH",
-    types=TYPES,
-    expires=dt.date(2029, 12, 31),
-    view=ViewRules(shift_days=0, texts=("value",)),
-)
+AGREEMENT = msgspec.structs.replace(NORTH, view=ViewRules(shift_days=0, texts=("value",)))
 RANKS = {kind: number for number, kind in enumerate(TYPES)}
 
 INDEXER = Indexer(ZONE)

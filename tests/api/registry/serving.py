@@ -35,20 +35,12 @@ from fhirbridge.store.releases import Refreshed
 from fhirbridge.validation import Validator
 from tests.api.registering import BASE, EC_KEY, Clock, jwks, public_jwk
 from tests.mappings.cases import IDENTITY, ROOT, STUDY
+from tests.release.agreements import NORTH, RELEASE_KEY
 
-RELEASE_KEY = bytes(range(64, 96))
 AS_OF = dt.date(2026, 11, 22)
 SUBJECTS = 8
 
-AGREEMENT = Agreement(
-    id="north-2026",
-    registry="north",
-    study=STUDY.id,
-    purpose="HRESCH",
-    types=TYPES,
-    expires=dt.date(2029, 12, 31),
-    counts=CountRules(threshold=1),
-)
+AGREEMENT = msgspec.structs.replace(NORTH, counts=CountRules(threshold=1))
 OTHER = msgspec.structs.replace(AGREEMENT, id="south-2026", registry="south")
 
 

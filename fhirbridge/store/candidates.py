@@ -15,7 +15,7 @@ from fhirbridge.store.arrivals import Arrival, Item, Kept, Novelty
 from fhirbridge.store.decisions import Action, Decision, NewDecision, Stale, State
 from fhirbridge.store.instants import Clock, written
 from fhirbridge.store.judgements import Candidate, Judgement
-from fhirbridge.store.outlines import Known, Outline
+from fhirbridge.store.outlines import Known, Outline, Spot
 from fhirbridge.store.past import Past
 from fhirbridge.store.schema import arrival, candidate, candidate_tally
 from fhirbridge.store.writes import batches
@@ -65,6 +65,18 @@ class Candidates:
     def outlines(self, study: str, subjects: Collection[str]) -> dict[str, list[Outline]]:
         """Return by subject what is held, in a few words each."""
         return database.read(self._engine, outlines.of, study, subjects)
+
+    def stirred(self, study: str, subjects: Collection[str], came: Collection[int]) -> dict[str, list[Outline]]:
+        """Return of these subjects what is to be judged anew: of the arrivals ``came``, and what awaits its day."""
+        return database.read(self._engine, outlines.stirred, study, subjects, came)
+
+    def lying(self, study: str, wanted: Mapping[str, Collection[Spot]]) -> dict[str, list[Outline]]:
+        """Return by subject what lies at these spots, by what was judged of it."""
+        return database.read(self._engine, outlines.lying, study, wanted)
+
+    def elsewhere(self, study: str, subjects: Collection[str]) -> set[str]:
+        """Return those of these subjects of whom a person ever gave a result another analyte or visit than its own."""
+        return database.read(self._engine, outlines.elsewhere, study, subjects)
 
     def known(self, outlined: Iterable[Outline]) -> list[Known]:
         """Return these results as ``of_subject`` does."""

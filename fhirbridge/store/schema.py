@@ -22,7 +22,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0005"
+REVISION = "0006"
 """The newest migration."""
 
 REVISION_TABLE = "fhirbridge_schema"
@@ -282,6 +282,10 @@ arrival = Table(
     comment="Every version of every result that a source sent, naming no patient; append-only.",
 )
 
+AWAITED = "place: future"
+"""The reason of a candidate that lies in the future: its place changes as days go by."""
+IS_AWAITED = text(f"replace(reasons, '{AWAITED}', '') <> reasons")
+
 candidate = Table(
     "candidate",
     metadata,
@@ -307,6 +311,8 @@ candidate = Table(
     Index("candidate_by_state", "study", "state", "analyte", "changed", "key"),
     Index("candidate_by_change", "study", "state", "changed", "key"),
     Index("candidate_due", "study", "due", "subject", "key"),
+    Index("candidate_of_analyte", "study", "subject", "analyte", "visit", "collected"),
+    Index("candidate_awaited", "study", sqlite_where=IS_AWAITED, postgresql_where=IS_AWAITED),
     comment="One row per result of a source: what it would mean to the study, and where it stands.",
 )
 

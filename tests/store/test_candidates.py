@@ -12,6 +12,7 @@ import pytest
 from fhirbridge.errors import InputError, Refused
 from fhirbridge.store import INBOX, WITHDRAWN, NewDecision, Stale, Store
 from fhirbridge.store.arrivals import BY_REPORT
+from fhirbridge.store.schema import AWAITED
 from tests.store.inbox import FEED, STUDY, arrive, item, judge, older, one, say, waiting
 from tests.store.raw import connected, statements
 
@@ -401,12 +402,47 @@ def test_an_outline_says_how_a_result_stands(store: Store) -> None:
     assert store.candidates.known([second]) == store.candidates.of_subject(STUDY, "p1")[1:]
 
 
-def test_an_outline_remembers_that_a_person_gave_it_another_analyte_or_visit(store: Store) -> None:
-    for number, value in (("1", b'{"analyte":"AST"}'), ("2", b'{"value":"7"}'), ("3", b'{"visit":"W024"}')):
-        seen = waiting(store, f"Observation/{number}")
+def test_what_came_and_what_awaits_its_day_is_found_without_the_rest(store: Store) -> None:
+    arrive(store, item("Observation/1"), item("Observation/2"))
+    first, second = say(store)
+    store.candidates.judge(STUDY, "p1", [first, replace(second, reasons=("another", AWAITED))], "run-1")
+    arrive(store, item("Observation/3"), item("Observation/4"))
+    arrive(store, item("Observation/3"), subject="p2")
+    keys = {one.reference: one.arrival for one in store.candidates.outlines(STUDY, ["p1"])["p1"]}
+    found = store.candidates.stirred(STUDY, ["p1", "p3"], [keys["Observation/3"], keys["Observation/2"]])
+    assert found["p3"] == []
+    assert {one.reference: (one.arrival, one.moved) for one in found["p1"]} == {
+        "Observation/2": (keys["Observation/2"], False), "Observation/3": (keys["Observation/3"], True),
+    }  # fmt: skip
+    assert [one.reference for one in store.candidates.stirred(STUDY, ["p1"], [])["p1"]] == ["Observation/2"]
+    assert store.candidates.stirred("another", ["p1"], [])["p1"] == []
+
+
+def test_results_are_found_by_analyte_and_day_or_visit(store: Store) -> None:
+    arrive(store, item("Observation/1"), item("Observation/2"), item("Observation/3"), item("Observation/4"))
+    first, second, third, fourth = say(store)  # of ALT and W012, taken on 1 March
+    second, fourth = replace(second, inside=False, collected="2026-03-02"), replace(fourth, analyte="AST")
+    store.candidates.judge(STUDY, "p1", [first, second, replace(third, collected="2026-03-02"), fourth], "run-1")
+    waiting(store, "Observation/5", subject="p2")
+
+    def lying(study: str = STUDY, **wanted: set[tuple[str, str]]) -> dict[str, list[str]]:
+        found = store.candidates.lying(study, wanted)
+        return {subject: [one.reference[-1] for one in some] for subject, some in found.items()}
+
+    assert lying(p1={("ALT", "W012")}) == {"p1": ["1", "3"]}
+    assert lying(p1={("ALT", "2026-03-02")}) == {"p1": ["2", "3"]}
+    assert lying(p1={("ALT", "2026-03-01"), ("AST", "W012")}, p2={("ALT", "W012")}) == {"p1": ["1", "4"], "p2": ["5"]}
+    assert lying(p1={("AST", "W024")}, p2=set()) == {"p1": [], "p2": []}
+    assert lying("another", p1={("ALT", "W012")}) == {"p1": []}
+
+
+def test_subjects_of_whom_a_result_was_put_elsewhere_by_a_person_are_named(store: Store) -> None:
+    given = {"p1": b'{"analyte":"AST"}', "p2": b'{"visit":"W024"}', "p3": b'{"value":"7"}'}
+    for subject, value in given.items():
+        seen = waiting(store, f"Observation/{subject}", subject=subject)
         store.candidates.decide(seen.key, "override", by="kim", reason="typed", value=value, seen=seen.arrival)
-    held = store.candidates.outlines(STUDY, ["p1"])["p1"]
-    assert [set(one.overridden) for one in held] == [{"analyte"}, set(), {"visit"}]
+    assert store.candidates.elsewhere(STUDY, list(given)) == {"p1", "p2"}
+    assert store.candidates.elsewhere(STUDY, ["p3"]) == store.candidates.elsewhere("another", ["p1"]) == set()
 
 
 def test_a_decision_made_in_between_stops_one_judgement_of_many(store: Store) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fhirbridge.protocol.slots import FollowUp
@@ -10,7 +10,7 @@ from fhirbridge.store import Store
 from fhirbridge.store.arrivals import Kept
 from fhirbridge.store.candidates import Known
 from fhirbridge.store.judgements import Judgement
-from fhirbridge.store.outlines import Outline
+from fhirbridge.store.outlines import Outline, Spot
 from fhirbridge.store.pulls import Pulled
 from fhirbridge.sync.pull import affected
 from fhirbridge.sync.pull import incoming as incomings
@@ -84,27 +84,27 @@ class Assessing:
         self.store.pulls.note(self.run, pulled)
 
     def _seen(self, due: Sequence[Due], came: Came, dates: Mapping[str, FollowUp]) -> dict[str, _Seen]:
-        """Read of each subject what is to be judged."""
-        outlined = self.store.candidates.outlines(self.context.study.id, [one.subject for one in due])
-        parts = [one.subject for one in due if not one.whole and affected.separable(outlined[one.subject])]
-        moving = {subject: affected.stirred(outlined[subject], {key for key, *_ in came[subject]}) for subject in parts}
-        known = self._known(moving.values(), due)
-        rest = {subject: outlined[subject] for subject in outlined.keys() - moving.keys()}
-        for subject, some in moving.items():
-            read = (incomings.read_back(last.body) for _, last, _ in known[subject])
-            now = affected.spots(read, dates[subject], self.context)
-            rest[subject] = affected.beside(outlined[subject], some, now)
-        for subject, further in self._known(rest.values(), due).items():
-            known[subject] += further
+        """Read of each subject what is to be judged: all of it, or what changed and what that can move."""
+        study, door = self.context.study.id, self.store.candidates
+        parts = {one.subject for one in due if not one.whole}
+        parts -= door.elsewhere(study, parts)
+        read = door.outlines(study, [one.subject for one in due if one.subject not in parts])
+        moving = door.stirred(study, parts, [key for subject in parts for key, *_ in came[subject]])
+        spots: dict[str, set[Spot]] = {}
+        for subject, some in self._known(moving).items():
+            says = (incomings.read_back(last.body) for _, last, _ in some)
+            spots[subject] = affected.spots(moving[subject], says, dates[subject], self.context)
+        for subject, near in door.lying(study, spots).items():
+            read[subject] = list({one.arrival: one for one in (*moving[subject], *near)}.values())
         return {
-            subject: _Seen(known[subject], frozenset((one.feed, one.reference) for one in held if one.moved))
-            for subject, held in outlined.items()
+            subject: _Seen(known, frozenset((one.feed, one.reference) for one in read[subject] if one.moved))
+            for subject, known in self._known(read).items()
         }
 
-    def _known(self, outlined: Iterable[Sequence[Outline]], due: Sequence[Due]) -> dict[str, list[Known]]:
+    def _known(self, outlined: Mapping[str, Sequence[Outline]]) -> dict[str, list[Known]]:
         """Return these results whole, by subject."""
-        found: dict[str, list[Known]] = {one.subject: [] for one in due}
-        for one in self.store.candidates.known([outline for some in outlined for outline in some]):
+        found: dict[str, list[Known]] = {subject: [] for subject in outlined}
+        for one in self.store.candidates.known(one for some in outlined.values() for one in some):
             found[one[1].subject].append(one)
         return found
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from fhirbridge.store.judgements import Judgement
 from fhirbridge.store.outlines import Outline
+from fhirbridge.store.schema import AWAITED
 from fhirbridge.sync.pull import affected
 from fhirbridge.sync.pull.incoming import Incoming
 from fhirbridge.sync.pull.judging import Picture, judge
@@ -27,14 +28,12 @@ def _outlines(inbox: Inbox) -> list[Outline]:
     found = []
     for (feed, reference), held in sorted(inbox.held.items()):
         judged = inbox.judged.get(reference)
-        said = " ".join((one.value or b"").decode() for one in held.decisions)
         found.append(
             Outline(
                 feed=feed, reference=reference, arrival=held.arrival, moved=False, candidate=1 if judged else None,
                 judged=judged.arrival if judged else None, analyte=judged.analyte if judged else "",
                 day=judged.collected[:10] if judged and judged.collected else None,
                 visit=judged.visit if judged and judged.inside else None, reasons=judged.reasons if judged else (),
-                overridden=frozenset(name for name in ("analyte", "visit") if f'"{name}"' in said),
             )
         )  # fmt: skip
     return found
@@ -43,13 +42,13 @@ def _outlines(inbox: Inbox) -> list[Outline]:
 def _part(inbox: Inbox) -> set[str]:
     """The references that are judged where the inbox has what came since it was judged last."""
     outlined = _outlines(inbox)
-    if not affected.separable(outlined):
+    said = [one.value or b"" for held in inbox.held.values() for one in held.decisions]
+    if any(b'"analyte"' in value or b'"visit"' in value for value in said):
         return {one.reference for one in outlined}
-    moving = affected.stirred(outlined, ())
-    now = affected.spots(
-        (inbox.held[one.feed, one.reference].incoming for one in moving), inbox.follow_up, inbox.context
-    )
-    return {one.reference for one in [*moving, *affected.beside(outlined, moving, now)]}
+    moving = [one for one in outlined if (one.judged or 0) < one.arrival or AWAITED in one.reasons]
+    says = (inbox.held[one.feed, one.reference].incoming for one in moving)
+    spots = affected.spots(moving, says, inbox.follow_up, inbox.context)
+    return {one.reference for one in outlined if one in moving or spots.intersection(one.spots)}
 
 
 def _judged(inbox: Inbox, references: set[str]) -> dict[str, Judgement]:
@@ -135,13 +134,6 @@ def test_what_lies_in_no_window_moves_only_what_is_of_its_day(inbox_of_visits: I
     assert _check(inbox_of_visits) == {"Observation/4", "Observation/6"}
 
 
-def test_where_a_person_gave_a_result_another_visit_its_analyte_is_judged_whole(inbox_of_visits: Inbox) -> None:
-    inbox_of_visits.decide("2", "override", value=b'{"visit":"W024"}')
-    inbox_of_visits.judge()
-    inbox_of_visits.arrive(dna("6", "77", collected=BETWEEN))
-    assert _check(inbox_of_visits) == {f"Observation/{number}" for number in (1, 2, 3, 4, 5, 6)}
-
-
 def test_a_result_that_is_another_test_now_moves_both_analytes() -> None:
     inbox = Inbox(POLICIES[0])
     inbox.run(dna("1"), dna("2"), dna("3", "0.5", code=SURFACE_ANTIGEN), dna("4", code="99999-9"))
@@ -152,15 +144,16 @@ def test_a_result_that_is_another_test_now_moves_both_analytes() -> None:
 def test_a_result_that_lay_in_the_future_is_placed_once_its_day_has_come() -> None:
     inbox = Inbox(POLICIES[0])
     inbox.run(dna("1", "0.5", code=SURFACE_ANTIGEN, collected="2027-03-01"))
-    assert "place: future" in inbox.reasons("1")
+    assert AWAITED in inbox.reasons("1")
     inbox.arrive(dna("2", code=DNA))
     assert _check(inbox) == {"Observation/1", "Observation/2"}
 
 
-def test_one_whose_result_a_person_gave_another_analyte_is_judged_whole() -> None:
+@pytest.mark.parametrize("value", [b'{"analyte":"HBSAG"}', b'{"visit":"W024"}'])
+def test_one_whose_result_a_person_put_elsewhere_is_judged_whole(value: bytes) -> None:
     inbox = Inbox(POLICIES[3])
     inbox.run(dna("1"), dna("2", "0.5", code=SURFACE_ANTIGEN), dna("3", collected=W024))
-    inbox.decide("1", "override", value=b'{"analyte":"HBSAG"}')
+    inbox.decide("1", "override", value=value)
     inbox.judge()
     inbox.arrive(dna("4", "0.6", code=SURFACE_ANTIGEN))
     assert _check(inbox) == {f"Observation/{number}" for number in (1, 2, 3, 4)}

@@ -136,9 +136,11 @@ def test_a_decision_made_while_its_subject_is_judged_stands(ward: Ward) -> None:
 
 def test_what_an_earlier_run_left_unjudged_is_judged_with_what_came(ward: Ward) -> None:
     killed, run = ward.run(), ward.run()
+    ward.store.pulls.freeze(killed, STUDY, b"{}")
     ward.arrive(killed, "p1", dna("1", "0.5", code=SURFACE_ANTIGEN))
     ward.arrive(run, "p1", dna("2"))
-    funnel = ward.judge(run, "p1")
+    assert ward.store.candidates.to_judge(STUDY, run, None) == {"p1"}
+    funnel = ward.judge(run, "p1", whole=True)
     assert ward.states("p1") == {"Observation/1": "waiting", "Observation/2": "waiting"}
     assert (funnel.fates.total(), funnel.moved.total()) == (1, 1)
 

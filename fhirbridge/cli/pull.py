@@ -112,10 +112,10 @@ def run_pull(
         judge_all = not frozen_alike(store, study.id, run.id)
         chosen = replace(pulling, full=full, judge_all=judge_all, only=only, since_decisions=since, progress=advance)
         report = pull_once(chosen)
-        store.pulls.save_funnel(run.id, fhirjson.dumps(report.funnel.as_dict()))
+        counts = report.as_dict()
+        store.pulls.save_funnel(run.id, fhirjson.dumps(counts["funnel"]))
         if full and only is None and report.complete and report.feed is not None:
             store.pulls.advance(study.id, report.feed, {(EVERYBODY, FULL): began}, run.id)
-        counts = report.as_dict()
         # Subject by subject it lies with the pull; a run's row is read often.
         run.end(outcome_of(report), counts | {"funnel": {"total": counts["funnel"]["total"]}})
     return report
@@ -169,7 +169,7 @@ def outcome_of(report: PullReport) -> str:
 
 def show_plan(place: Workplace, as_json: bool) -> None:
     """Print what a pull would ask the hospital's server, about how many subjects, without asking it."""
-    with place.hospital() as hospital:
+    with place.hospital(ask_first=False) as hospital:
         made = _plan(place, hospital)
     linking = place.linking()
     linked = linking.subjects()
@@ -246,7 +246,7 @@ def show_pull(report: PullReport) -> None:
 
 @contextmanager
 def _server(place: Workplace, run: Run, full: bool, stop: threading.Event) -> Iterator[Server]:
-    with place.hospital() as hospital:
+    with place.hospital(ask_first=False) as hospital:
         hospital.note = run.note
         made = _plan(place, hospital)
 

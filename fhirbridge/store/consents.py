@@ -55,6 +55,14 @@ def withdrawn(connection: Connection, study: str) -> set[str]:
     return set(connection.execute(withdrawn_names(study)).scalars())
 
 
+def known(connection: Connection, study: str) -> dict[str, bool]:
+    """Return, for each compartment of which a Consent is known, whether one is active."""
+    active = func.max(case((consent.c.active, 1), else_=0))
+    chosen = select(consent.c.compartment, active).where(consent.c.study == study, consent.c.compartment != "")
+    rows = connection.execute(chosen.group_by(consent.c.compartment))
+    return {compartment: bool(active) for compartment, active in rows}
+
+
 def consented(connection: Connection, study: str, compartment: str) -> bool | None:
     """Say whether a person consents; None where no Consent is known."""
     chosen = select(consent.c.active).where(consent.c.study == study, consent.c.compartment == compartment)

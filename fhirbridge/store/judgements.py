@@ -79,6 +79,8 @@ class Judgement:
 
 
 COLUMNS = tuple(Candidate.__dataclass_fields__)
+_FEW = 10
+"""Judgements of a subject, on average, from which on all of its candidates are read, and not those alone."""
 _JUDGED = ("arrival", "state", "reasons", "analyte", "visit", "offset", "inside", "collected", "proposal")
 
 
@@ -131,9 +133,14 @@ def _known(
 ) -> dict[tuple[str, str, str], Candidate]:
     """Return how what is judged stands, by subject, feed and reference."""
     chosen = query().where(candidate.c.study == study, candidate.c.subject.in_(list(given)))
-    references = {one.reference for judgements in given.values() for one in judgements}
-    found = (read(connection, chosen.where(candidate.c.reference.in_(some))) for some in batches(references))
-    return {(one.subject, one.feed, one.reference): one for some in found for one in some}
+    judged = [one for judgements in given.values() for one in judgements]
+    queries = [chosen]
+    if len(judged) < _FEW * len(given):
+        # With the feeds, few as they are, for the index to find each result; without them it is read through.
+        chosen = chosen.where(candidate.c.feed.in_({one.feed for one in judged}))
+        queries = [chosen.where(candidate.c.reference.in_(some)) for some in batches({one.reference for one in judged})]
+    found = (one for each in queries for one in read(connection, each))
+    return {(one.subject, one.feed, one.reference): one for one in found}
 
 
 def _judged(before: Candidate | None, one: Judgement, study: str, subject: str, key: int, at: str) -> Candidate:

@@ -6,7 +6,7 @@ changes a link and what tells of it are one transaction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -98,6 +98,13 @@ class Links:
         """Return the links of a study or of one subject, in the order of subjects and then of their making."""
         chosen = select(link).where(link.c.study == study).order_by(link.c.subject, link.c.key)
         return self._links(chosen if subject is None else chosen.where(link.c.subject == subject))
+
+    def beside(self, study: str, subjects: Collection[str]) -> list[Link]:
+        """Return the links of a study that are not of these subjects, in the same order."""
+        chosen = select(link.c.subject).distinct().where(link.c.study == study)
+        with database.reading(self._engine) as connection:
+            others = set(connection.execute(chosen).scalars()).difference(subjects)
+        return [one for one in self.all(study) if one.subject in others] if others else []
 
     def found(self, study: str, lookups: Sequence[str]) -> list[Link]:
         """Return the links with one of these digests (some hundreds at most)."""

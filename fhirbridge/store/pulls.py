@@ -53,7 +53,10 @@ class Pulls:
 
     def watermark(self, study: str, feed: str, subject: str, question: str) -> datetime | None:
         """Return when the last question of this kind began that was answered whole, None if none ever was."""
-        return self.watermarks(study, feed).get((subject, question))
+        named = (watermark.c.study == study, watermark.c.feed == feed, watermark.c.subject == subject)
+        chosen = select(watermark.c.at).where(*named, watermark.c.question == question)
+        at = database.read(self._engine, lambda connection: connection.execute(chosen).scalar())
+        return None if at is None else datetime.fromisoformat(at)
 
     def watermarks(self, study: str, feed: str) -> dict[tuple[str, str], datetime]:
         """Return by subject and question when the last one began that was answered whole."""
@@ -112,6 +115,13 @@ class Pulls:
     def newest(self, study: str, limit: int = 20) -> list[Pull]:
         """Return a study's pulls begun last, the newest first."""
         return self._pulls(pull.c.study == study, limit)
+
+    def last_accounted(self, study: str, *, besides: str) -> str | None:
+        """Return the run, not this one, of a study's pull begun last whose funnel was saved, None if there is none."""
+        chosen = select(pull.c.run).join(runs, runs.c.id == pull.c.run)
+        accounted = chosen.where(pull.c.study == study, pull.c.run != besides, pull.c.funnel.is_not(None))
+        ordered = accounted.order_by(runs.c.started.desc(), runs.c.id.desc()).limit(1)
+        return database.read(self._engine, lambda connection: connection.execute(ordered).scalar())
 
     def note(self, run: str, found: Iterable[Pulled]) -> None:
         """Keep what a run found and what became of it, each instead of what was kept of the same arrival before."""

@@ -363,6 +363,10 @@ class Store:
         """Say whether a person consents; None where no Consent is known."""
         return database.read(self._engine, consents.consented, study, compartment)
 
+    def consents(self, study: str) -> dict[str, bool]:
+        """Say of all of whom a Consent is known whether they consent, by the ids of our Patients."""
+        return database.read(self._engine, consents.known, study)
+
     def withdrawn(self, study: str) -> set[str]:
         """Return the compartments of a study that have Consents of which none is active."""
         return database.read(self._engine, consents.withdrawn, study)

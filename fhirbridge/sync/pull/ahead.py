@@ -53,6 +53,7 @@ def ahead(items: Iterator[T], bound: int = BOUND) -> Iterator[T]:
 def side_by_side(jobs: Iterable[Callable[[], T]], number: int) -> Iterator[T]:
     """Yield what the jobs return, in their order, with so many under way at a time; the first error is raised.
 
+    What is done before its turn waits: as many again, so that a slow job does not keep the next ones from beginning.
     Whoever stops early waits for the jobs that are under way; no further one is begun.
     """
     if number == 1:
@@ -60,7 +61,7 @@ def side_by_side(jobs: Iterable[Callable[[], T]], number: int) -> Iterator[T]:
         return
     left = iter(jobs)
     with ThreadPoolExecutor(number) as pool:
-        running = deque[Future[T]](pool.submit(job) for job in islice(left, number))
+        running = deque[Future[T]](pool.submit(job) for job in islice(left, 2 * number))
         try:
             while running:
                 found = running.popleft().result()

@@ -63,8 +63,8 @@ def thaw(frozen: bytes) -> Frozen:
 
 def frozen_alike(store: Store, study: str, run: str) -> bool:
     """Say whether a run judges by the same study and laboratories as the last pull that was accounted for."""
-    before = next((one for one in store.pulls.newest(study) if one.run != run and one.funnel is not None), None)
-    return before is not None and _judged_by(store, before.run) == _judged_by(store, run)
+    before = store.pulls.last_accounted(study, besides=run)
+    return before is not None and _judged_by(store, before) == _judged_by(store, run)
 
 
 def _judged_by(store: Store, run: str) -> tuple[Any, ...]:

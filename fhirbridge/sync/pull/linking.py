@@ -134,8 +134,9 @@ class Linking:
             {id for linked in willing for id in linked.found.get(hospital.server_id, ())},
         )
         asked = {linked.subject for linked in willing}
+        known = self._store.consents(self._study.id) if len(asked) < len(subjects) else {}
         found: dict[str, Person | Unlinked] = {
-            linked.subject: _found(linked, persons) if linked.subject in asked else self._refusal(linked)
+            linked.subject: _found(linked, persons) if linked.subject in asked else _refusal(linked, known)
             for linked in subjects
         }
         self._claim(found, hospital.server_id)
@@ -206,16 +207,11 @@ class Linking:
         named = {authority, self._authorities.get(authority, "")}
         return {f"urn:oid:{name}" if _OID.fullmatch(name) else name for name in named if name}
 
-    def _refusal(self, linked: Linked) -> NoConsent:
-        known = self._store.consented(self._study.id, linked.subject) is not None
-        reason = "the consent is not active" if known else "no consent is known"
-        return NoConsent(linked.subject, f"{reason}, so nothing is asked at the hospital")
-
     def _claim(self, found: dict[str, Person | Unlinked], server: str) -> None:
         """Stop those whose Patients are another subject's as well; ``found`` is changed."""
         claims: dict[str, set[str]] = {}
-        links = [link for link in self._store.links.all(self._study.id) if link.subject not in found]
-        for other in linked_subjects.subjects(self._seal, self._study.id, links):
+        others = self._store.links.beside(self._study.id, found)
+        for other in linked_subjects.subjects(self._seal, self._study.id, others):
             if other.state == "linked":
                 for id in other.found.get(server, ()):
                     claims.setdefault(id, set()).add(other.subject)
@@ -282,6 +278,11 @@ class Linking:
                     self._note("link_merged", compartment=event.subject)
                 case "ended":
                     self._note("link_ended", compartment=event.subject)
+
+
+def _refusal(linked: Linked, known: Mapping[str, bool]) -> NoConsent:
+    reason = "the consent is not active" if linked.subject in known else "no consent is known"
+    return NoConsent(linked.subject, f"{reason}, so nothing is asked at the hospital")
 
 
 def _found(linked: Linked, persons: Persons) -> Person | Unlinked:

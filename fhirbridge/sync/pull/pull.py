@@ -31,8 +31,11 @@ from fhirbridge.sync.pull.recording import RecordingReport
 from fhirbridge.sync.pull.spool import Spooled
 from fhirbridge.sync.pull.taking import Taken, Taking, Told
 
-TAKEN_AT_ONCE = 50
-"""Subjects whose answers are kept in one transaction: a crash costs no more than these, and they are asked again."""
+TAKEN_AT_ONCE, HELD_AT_ONCE = 500, 5000
+"""Subjects whose answers are kept in one transaction, and resources of them from which on it is time for that.
+
+A crash costs no more than these, and they are asked again.
+"""
 
 Progress = Callable[[int, int], None]
 
@@ -121,7 +124,7 @@ class _Pull:
         self._whole |= {one.linked.subject for one in resolved if one.relinked != one.linked.relinked}
         whose = {patient: subject for subject, one in found.items() for patient in one.patients}
         answers: dict[str, list[Answer]] = {subject: [] for subject in found}
-        taking, waiting = self._taking(server), list[Told]()
+        taking, waiting, held = self._taking(server), list[Told](), 0
         try:
             for answer in ahead(server.ask(list(whose), self._marks(server, found))):
                 subject = whose[answer.patient]
@@ -131,9 +134,10 @@ class _Pull:
                 who = found[subject]
                 told = Told(subject=subject, patients=who.patients, answers=answers.pop(subject), relinked=who.relinked)
                 waiting.append(told)
-                if len(waiting) == TAKEN_AT_ONCE:
+                held += sum(len(one.resources) for one in told.answers)
+                if len(waiting) == TAKEN_AT_ONCE or held >= HELD_AT_ONCE:
                     self._take(server, taking, waiting)
-                    waiting = []
+                    waiting, held = [], 0
                 self._with.progress(len(found) - len(answers), len(found))
         except HospitalError:
             self._take(server, taking, waiting)  # what was answered whole until then is kept

@@ -64,9 +64,13 @@ class Taking:
         Where everything was asked for and answered, what is known and was not among it is looked for by its id, and
         noted as gone. Of a subject of whom that failed nothing is kept, and the error is returned. Raises StoreError.
         """
+        taken: dict[str, Taken | HospitalError] = {}
+        for one in told:
+            if not (any(answer.resources for answer in one.answers) or _whole(one.answers) or self._taken_back(one)):
+                taken[one.subject] = Taken()
+        told = [one for one in told if one.subject not in taken]
         known = self._known(told)
         ours = self._ours({id for one in told for id in _by_id(one.answers, "Observation")})
-        taken: dict[str, Taken | HospitalError] = {}
         kept: dict[str, list[Incoming]] = {}
         for one in told:
             try:
@@ -136,12 +140,10 @@ class Taking:
 
         That is every one it ever sent, where everything was asked for.
         """
-        if self._by_report is None:
-            self._by_report = self.store.candidates.taken_back(self.study.id, self.feed)
         wanted: dict[str, Collection[str] | None] = {}
         for one in told:
             chosen = None if _whole(one.answers) else _named(one.answers, self.feed)
-            wanted[one.subject] = None if chosen is None else {*chosen, *self._taken_back(one.subject)}
+            wanted[one.subject] = None if chosen is None else {*chosen, *self._taken_back(one)}
         asked = {subject: chosen for subject, chosen in wanted.items() if chosen is None or chosen}
         latest = self.store.candidates.latest(self.study.id, self.feed, asked) if asked else {}
         return {
@@ -149,8 +151,10 @@ class Taking:
             for subject, arrivals in latest.items()
         }
 
-    def _taken_back(self, subject: str) -> set[str]:
-        return {one.partition("#")[0] for one in (self._by_report or {}).get(subject, ())}
+    def _taken_back(self, told: Told) -> set[str]:
+        if self._by_report is None:
+            self._by_report = self.store.candidates.taken_back(self.study.id, self.feed)
+        return {one.partition("#")[0] for one in self._by_report.get(told.subject, ())}
 
     def _ours(self, ids: Collection[str]) -> Set[str]:
         """Return those of these ids of the server's Observations that are of ours."""

@@ -80,7 +80,7 @@ def test_a_job_that_fails_ends_it_and_hardly_more_are_begun(number: int) -> None
     assert [next(told), next(told)] == [0, 1]
     with pytest.raises(LookupError, match="down"):
         next(told)
-    assert len(begun) <= 2 + number + 1
+    assert len(begun) <= 2 + 2 * number
 
 
 def test_a_slow_job_does_not_keep_the_next_ones_from_beginning() -> None:

@@ -74,11 +74,14 @@ def _reached(one: Include, key: Key, index: Indexed) -> Iterable[Key]:
 
 
 def position(key: SortKey, rows: Rows) -> str | float | None:
-    """Return what a resource is sorted by: its least value going up, its greatest going down; None without one."""
+    """Return what a resource is sorted by: its least value going up, its greatest going down; None without one.
+
+    A period counts by its begin both ways: by their ends all that goes on would be alike.
+    """
     places: list[str] | list[float]
     match key.kind:
         case "date":
-            places = [row.high if key.descending else row.low for row in rows.dates if row.param == key.code]
+            places = [row.low for row in rows.dates if row.param == key.code]
         case "quantity" | "number":
             numbers = [row for row in rows.quantities if row.param == key.code]
             places = [row.high if key.descending else row.low for row in numbers]

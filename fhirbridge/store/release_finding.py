@@ -247,13 +247,14 @@ def _beyond(found: Any, keys: Sequence[SortKey], last: Sequence[Any], id: str) -
 
 
 def _sorting(key: SortKey, type_: str, entry: Any) -> ColumnElement[Any]:
-    """Return what an entry is sorted by: its least value going up, its greatest going down."""
+    """Return what an entry is sorted by: its least value going up, its greatest going down; of a date the begin."""
     best = func.max if key.descending else func.min
     along = axis(type_, key.code)
     if key.kind in ("date", "quantity", "number"):
         rows = (release_date if key.kind == "date" else release_quantity).alias()
         mine = and_(rows.c.entry == entry.c.key, rows.c.axis == along)
-        value = rows.c.high if key.descending else rows.c.low
+        # A period counts by its beginning both ways: by their ends all that goes on would be alike.
+        value = rows.c.high if key.descending and key.kind != "date" else rows.c.low
         return select(best(value)).where(mine).correlate(entry).scalar_subquery()
     posting, term = release_posting.alias(), release_term.alias()
     t = term.c

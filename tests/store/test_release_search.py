@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fhirbridge import fhirjson
 from fhirbridge.errors import Expired
 from fhirbridge.release.cells import Count
 from fhirbridge.search.matching import Indexed, included, matching
@@ -142,6 +143,23 @@ def test_pages_fit_together_while_everything_changes(store: Store) -> None:
     assert seen == whole
     assert position(store) == before + 5
     assert len(searched(store, "Observation?status=final")) == 5
+
+
+def test_what_goes_on_is_sorted_by_when_it_began(store: Store) -> None:
+    spans = {"o1": {"start": "2026-01-01"}, "o2": {"start": "2026-03-01"}, "o3": {"start": "2026-02-01", "end": "2027"}}
+    on_day = observation("o4", "p1", effectiveDateTime="2026-02-15")
+    put(store, *subject("p1", 0), on_day, *(observation(id, "p1", effectivePeriod=span) for id, span in spans.items()))
+    store.releases.refresh(view(), ZONE)
+    began = [one.id for one in searched(store, "Observation?_sort=date")]
+    assert [one.id for one in searched(store, "Observation?_sort=-date", count=2)] == began[::-1]
+    dated = [fhirjson.loads(one.body or b"") for one in searched(store, "Observation?_sort=date")]
+    assert [("effectivePeriod" in one) and "end" in one["effectivePeriod"] for one in dated] == [
+        False,
+        True,
+        False,
+        False,
+    ]
+    assert "effectiveDateTime" in dated[2]
 
 
 def test_a_position_that_was_never_there_is_refused(released: Store) -> None:

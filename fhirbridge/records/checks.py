@@ -9,6 +9,7 @@ from fhirbridge.records import build, values
 from fhirbridge.records.columns import Values
 from fhirbridge.records.refusals import Problem
 from fhirbridge.study import Analyte, Study
+from fhirbridge.terminology.judging import unsaid_of_assay
 
 _ORDER = (
     ("birth_date", "consent_date"),
@@ -103,10 +104,12 @@ def _laboratory(row: Values, study: Study) -> Iterator[Problem]:
         yield Problem(
             "value", "absent_reason", "there is a value and a reason for its absence", "Remove the one that is wrong."
         )
-    quantity = False
+    quantity, comparator = False, None
     if reported is not None:
         try:
-            quantity = isinstance(values.parse(reported, analyte.scale), (values.Number, values.Censored))
+            value = values.parse(reported, analyte.scale)
+            quantity = isinstance(value, (values.Number, values.Censored))
+            comparator = value.comparator if isinstance(value, values.Censored) else None
         except ValueError as error:
             yield _value(reported, str(error))
             quantity = analyte.scale == "Qn"
@@ -114,6 +117,14 @@ def _laboratory(row: Values, study: Study) -> Iterator[Problem]:
     if row.get("assay") is not None and analyte.assay(row["assay"]) is None:
         known = ", ".join(assay.name for assay in analyte.assays) or "none"
         yield Problem("unknown-assay", "assay", f"assay is none of {analyte.name}'s", f"Use one of: {known}.")
+    if unsaid_of_assay(comparator, analyte, analyte.assay(row.get("assay"))):
+        yield Problem(
+            "unsaid-of-assay",
+            "value",
+            "value is below a limit, and the study file does not say of this assay whether that means detected",
+            "Name the assay at its analyte in the study file, with tells_not_detected if it says so in words; or give "
+            "`not detected` as the value, if that was reported.",
+        )
 
 
 def _value(reported: str, error: str) -> Problem:

@@ -207,7 +207,7 @@ def _valued(
     canonical = units.converted(reported, test.factor, test.canonical_unit)
     if leaves_detection_open(reading, canonical, answer, assay):
         found.add("detected or not is unsaid")
-    if unsaid_of_assay(canonical, analyte, assay):
+    if unsaid_of_assay(canonical.comparator, analyte, assay):
         found.add("assay not in the study file")
     check_possible(canonical, test, analyte, found)
     check_answer(canonical, answer, assay, found)

@@ -76,12 +76,12 @@ def check_answer(amount: Amount, answer: StudyAnswer | None, assay: Assay | None
         found.add("answer and number contradict")
 
 
-def unsaid_of_assay(amount: Amount, analyte: Analyte | None, assay: Assay | None) -> bool:
+def unsaid_of_assay(comparator: str | None, analyte: Analyte | None, assay: Assay | None) -> bool:
     """Whether the study tells detected from not detected below a limit of the analyte, but not by this assay.
 
     So it is with an assay that only a laboratory's file has: what the study file says of assays, it does not say of it.
     """
-    if amount.comparator not in ("<", "<=") or analyte is None or assay is None or assay.tells_not_detected:
+    if comparator not in ("<", "<=") or analyte is None or assay is None or assay.tells_not_detected:
         return False
     return any(other.tells_not_detected for other in analyte.assays)
 

@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import timedelta, tzinfo
 
-from sqlalchemy import Engine, RowMapping
+from sqlalchemy import Engine
 
 from fhirbridge.errors import Expired
 from fhirbridge.release.cells import Count
@@ -71,36 +71,25 @@ class Releases:
 
         ``since`` is an instant in UTC as ``Released.last_updated`` is written: nothing older than it. Raises Expired.
         """
-        with self._asked(agreement, at) as (asked, _):
-            return release_finding.history(asked, type, id, since=since, after=after, count=count)
+        with self.state(agreement, at) as state:
+            return release_finding.history(state.asked, type, id, since=since, after=after, count=count)
 
     def search(self, agreement: str, query: Query, *, at: int, after: str | None, count: int) -> Page:
-        """Return the next matches in the order asked for, then by id. Raises Expired for a position of too long ago."""
-        with self._asked(agreement, at) as (asked, _):
-            return release_finding.search(asked, query, after=after, count=count)
+        """Answer as ``State.search`` does at a position. Raises Expired."""
+        with self.state(agreement, at) as state:
+            return state.search(query, after=after, count=count)
 
     def count(self, agreement: str, query: Query, *, at: int) -> Count:
-        """Count all matches, and whose they are. To be shown by ``cells.shown`` only. Raises Expired.
-
-        A count is remembered: it is the same until the position, the rules or anybody's Consent changes.
-        """
-        with self._asked(agreement, at) as (asked, found):
-            question = asked.release, asked.ruled, at, found["consents"], query.type, query.filters
-            known = self._counts.get(question)
-            if known is None:
-                known = release_finding.count(asked, query)
-                self._counts.put(question, known)
-            return known
+        """Answer as ``State.count`` does at a position. Raises Expired."""
+        with self.state(agreement, at) as state:
+            return state.count(query)
 
     def included(
         self, agreement: str, query: Query, found: Sequence[Released], *, at: int, limit: int
     ) -> list[Released]:
-        """Return what the includes of a search add to a page of matches.
-
-        Raises SearchError (too-costly) where that is more than ``limit``, and Expired.
-        """
-        with self._asked(agreement, at) as (asked, _):
-            return release_including.included(asked, query, found, limit)
+        """Answer as ``State.included`` does at a position. Raises Expired."""
+        with self.state(agreement, at) as state:
+            return state.included(query, found, limit=limit)
 
     def iterate(
         self,
@@ -126,10 +115,10 @@ class Releases:
             for some in [None] if patients is None else batches(sorted(patients)):
                 place = None if number else after
                 while True:
-                    with self._asked(agreement, at) as (asked, _):
-                        people = None if some is None else release_finding.people_of(asked, some)
+                    with self.state(agreement, at) as state:
+                        people = None if some is None else release_finding.people_of(state.asked, some)
                         found = release_finding.everything(
-                            asked, kind, chosen, since=since, people=people, after=place, count=page
+                            state.asked, kind, chosen, since=since, people=people, after=place, count=page
                         )
                     yield from found
                     if len(found) < page:
@@ -137,12 +126,49 @@ class Releases:
                     place = found[-1].id
 
     @contextlib.contextmanager
-    def _asked(self, agreement: str, at: int) -> Iterator[tuple[Asked, RowMapping]]:
-        """Give what asks at a position, and the row of the release. Raises Expired where that is kept no longer."""
+    def state(self, agreement: str, at: int) -> Iterator[State]:
+        """Give the state of a release at a position, to be asked several things by one connection.
+
+        Raises Expired where that position is kept no longer.
+        """
         with database.looking(self._engine) as connection:
             found = release_state.row(connection, agreement)
             if found is None or not found["oldest"] <= at <= found["position"]:
                 raise Expired("this page is of a state of the data that is kept no longer. Begin the search anew.")
             terms = self._terms if found["building"] == found["digest"] else None
             key, study, ruled = found["key"], found["study"], found["ruled"]
-            yield Asked(connection, key, study, at, ruled=ruled, remembered=terms), found
+            asked = Asked(connection, key, study, at, ruled=ruled, remembered=terms)
+            yield State(asked, found["consents"], self._counts)
+
+
+class State:
+    """A release as it is at a position, within ``Releases.state``."""
+
+    def __init__(self, asked: Asked, consents: int, counts: Remembered[Count]) -> None:
+        self.asked = asked
+        self._consents = consents
+        self._counts = counts
+
+    def search(self, query: Query, *, after: str | None, count: int) -> Page:
+        """Return the next matches in the order asked for, then by id."""
+        return release_finding.search(self.asked, query, after=after, count=count)
+
+    def count(self, query: Query) -> Count:
+        """Count all matches, and whose they are. To be shown by ``cells.shown`` only.
+
+        A count is remembered: it is the same until the position, the rules or anybody's Consent changes.
+        """
+        asked = self.asked
+        question = asked.release, asked.ruled, asked.at, self._consents, query.type, query.filters
+        known = self._counts.get(question)
+        if known is None:
+            known = release_finding.count(asked, query)
+            self._counts.put(question, known)
+        return known
+
+    def included(self, query: Query, found: Sequence[Released], *, limit: int) -> list[Released]:
+        """Return what the includes of a search add to a page of matches.
+
+        Raises SearchError (too-costly) where that is more than ``limit``.
+        """
+        return release_including.included(self.asked, query, found, limit)

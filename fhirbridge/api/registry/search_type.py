@@ -13,7 +13,7 @@ from fhirbridge.release.cells import Count
 from fhirbridge.release.kinds import PUBLIC
 from fhirbridge.search.query import Query, parse, self_query
 from fhirbridge.search.refused import SearchError
-from fhirbridge.store.releases import Page, Released
+from fhirbridge.store.releases import Page, Released, State
 
 MOST_INCLUDED = 5_000
 """Resources that includes may add to a page; a search for more is refused, since its page could not be whole."""
@@ -38,16 +38,16 @@ def search_type(asking: Asking, type: str) -> Answer:
     _check(query)
     at, after = paging.read(query.others.get(paging.PAGE), asking.position)
     within = scoped(query, asking.access)
-    if query.summary == "count" or query.count == 0:
-        return _answer(asking, query, [], [], service.releases.count(asking.agreement.id, within, at=at), None)
-    size = query.count or service.page
-    page = service.releases.search(asking.agreement.id, within, at=at, after=after, count=size)
-    count = None if query.total == "none" else _count(asking, within, at, page, alone=after is None)
-    added = (
-        service.releases.included(asking.agreement.id, within, page.matches, at=at, limit=MOST_INCLUDED)
-        if within.includes and page.matches
-        else []
-    )
+    count, added = None, list[Released]()
+    with service.releases.state(asking.agreement.id, at) as state:
+        if query.summary == "count" or query.count == 0:
+            page, count = Page([], None), state.count(within)
+        else:
+            page = state.search(within, after=after, count=query.count or service.page)
+            if query.total != "none":
+                count = _count(state, within, page, alone=after is None)
+            if within.includes and page.matches:
+                added = state.included(within, page.matches, limit=MOST_INCLUDED)
     return _answer(asking, query, page.matches, added, count, paging.marked(at, page.after) if page.after else None)
 
 
@@ -58,12 +58,12 @@ def _check(query: Query) -> None:
         )
 
 
-def _count(asking: Asking, query: Query, at: int, page: Page, *, alone: bool) -> Count:
+def _count(state: State, query: Query, page: Page, *, alone: bool) -> Count:
     """Count all matches; those of an only page are there to be counted."""
     if alone and page.after is None:
         people = None if query.type in PUBLIC else len(answers.people(page.matches))
         return Count(len(page.matches), people)
-    return asking.service.releases.count(asking.agreement.id, query, at=at)
+    return state.count(query)
 
 
 def _answer(

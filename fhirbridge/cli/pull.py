@@ -27,6 +27,7 @@ from fhirbridge.store.pulls import EVERYBODY
 from fhirbridge.sync.contact import contact
 from fhirbridge.sync.leasing import Leases
 from fhirbridge.sync.pull import asking
+from fhirbridge.sync.pull.ahead import ahead
 from fhirbridge.sync.pull.asking import Answer, AskOptions, Marks, Plan
 from fhirbridge.sync.pull.bulk import BulkOptions, ask_in_bulk
 from fhirbridge.sync.pull.cases import Context
@@ -253,7 +254,7 @@ def _server(place: Workplace, run: Run, full: bool, stop: threading.Event) -> It
         def ask(patients: Sequence[str], marks: Marks) -> Iterator[Answer]:
             if place.settings.pull_by == "export":
                 options = BulkOptions.of(place.settings)
-                return ask_in_bulk(hospital, made, patients, marks, options, run.note, full=full, stop=stop)
+                return ahead(ask_in_bulk(hospital, made, patients, marks, options, run.note, full=full, stop=stop))
             return asking.ask(hospital, made, patients, marks, run.note, full=full, stop=stop)
 
         yield Server(hospital=hospital, plan=made, ask=ask)

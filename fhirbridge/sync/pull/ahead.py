@@ -56,9 +56,6 @@ def side_by_side(jobs: Iterable[Callable[[], T]], number: int) -> Iterator[T]:
     What is done before its turn waits: as many again, so that a slow job does not keep the next ones from beginning.
     Whoever stops early waits for the jobs that are under way; no further one is begun.
     """
-    if number == 1:
-        yield from (job() for job in jobs)
-        return
     left = iter(jobs)
     with ThreadPoolExecutor(number) as pool:
         running = deque[Future[T]](pool.submit(job) for job in islice(left, 2 * number))

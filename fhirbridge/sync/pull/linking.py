@@ -252,16 +252,13 @@ class Linking:
 
     def _happened(self, linked: Linked, before: Sequence[str], result: Resolved) -> Iterator[tuple[Action, str]]:
         """Yield what is to go on record of a subject whose Patients were found: nothing if all is as before."""
-        now = self._marks(result.patients)
         if linked.state == "ended":
             yield "resumed", ""
-        if not before:
-            yield "linked", now
-        elif result.patients != before:
+        if before and result.patients != before:
             action: Action = "merged" if result.relinked == linked.relinked else "relinked"
-            yield action, f"{self._marks(before)} became {now}"
-        elif linked.state not in ("linked", "ended"):
-            yield "linked", now
+            yield action, f"{self._marks(before)} became {self._marks(result.patients)}"
+        elif not before or linked.state not in ("linked", "ended"):
+            yield "linked", self._marks(result.patients)
 
     def _marks(self, patients: Iterable[str]) -> str:
         """Return a digest of each Patient's id: a history tells them apart without naming them."""

@@ -18,7 +18,6 @@ from fhirbridge.errors import HospitalError
 from fhirbridge.hospital import Hospital
 from fhirbridge.store import Store
 from fhirbridge.sync.notes import Note, silent
-from fhirbridge.sync.pull.ahead import ahead
 from fhirbridge.sync.pull.asking import Answer, Marks, Plan
 from fhirbridge.sync.pull.assessing import Assessing, Due, FollowUps
 from fhirbridge.sync.pull.cases import Context
@@ -40,7 +39,7 @@ A crash costs no more than these, and they are asked again.
 Progress = Callable[[int, int], None]
 
 Asked = Callable[[Sequence[str], Marks], Iterator[Answer]]
-"""Asks a plan's questions about these Patients, by searches or by an export."""
+"""Asks a plan's questions about these Patients, by searches or by an export; goes on while an answer is used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +125,7 @@ class _Pull:
         answers: dict[str, list[Answer]] = {subject: [] for subject in found}
         taking, waiting, held = self._taking(server), list[Told](), 0
         try:
-            for answer in ahead(server.ask(list(whose), self._marks(server, found))):
+            for answer in server.ask(list(whose), self._marks(server, found)):
                 subject = whose[answer.patient]
                 answers[subject].append(answer)
                 if len(answers[subject]) < len(server.plan.questions) * len(found[subject].patients):

@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, and_, bindparam, delete, func, insert, select, update
 
@@ -48,6 +48,28 @@ _ROW = (
 )
 
 
+_STANDING = (
+    select(*(release.c[name] for name in ("key", "study", "ruled", "oldest", "position")))
+    .add_columns(release.c.building == release.c.digest, study_change.c.consents)
+    .select_from(release.outerjoin(study_change, study_change.c.study == release.c.study))
+    .where(release.c.agreement == bindparam("agreement"))
+)
+
+
+class Standing(NamedTuple):
+    """What every search asks of a release's row: few columns, as it is read each time."""
+
+    key: int
+    study: str
+    ruled: int
+    oldest: int
+    position: int
+    indexed: bool
+    """Whether the index is that of the rules in force, and not being made anew."""
+    consents: int | None
+    """How often Consents of the study changed."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Building:
     """What the next position of a release is made by: its number, its instant, and the generation of the rules."""
@@ -79,6 +101,12 @@ def digest(view: View, zone: tzinfo) -> str:
 def row(connection: Connection, agreement: str) -> RowMapping | None:
     """Return the row of an agreement's release with ``consents``, how often its study's Consents changed."""
     return connection.execute(_ROW, {"agreement": agreement}).mappings().first()
+
+
+def standing(connection: Connection, agreement: str) -> Standing | None:
+    """Return how an agreement's release stands, None where nothing was ever released."""
+    found = connection.execute(_STANDING, {"agreement": agreement}).first()
+    return None if found is None else Standing(*found)
 
 
 def position(found: RowMapping | None) -> Position | None:

@@ -132,19 +132,18 @@ class Releases:
         Raises Expired where that position is kept no longer.
         """
         with database.looking(self._engine) as connection:
-            found = release_state.row(connection, agreement)
-            if found is None or not found["oldest"] <= at <= found["position"]:
+            found = release_state.standing(connection, agreement)
+            if found is None or not found.oldest <= at <= found.position:
                 raise Expired("this page is of a state of the data that is kept no longer. Begin the search anew.")
-            terms = self._terms if found["building"] == found["digest"] else None
-            key, study, ruled = found["key"], found["study"], found["ruled"]
-            asked = Asked(connection, key, study, at, ruled=ruled, remembered=terms)
-            yield State(asked, found["consents"], self._counts)
+            terms = self._terms if found.indexed else None
+            asked = Asked(connection, found.key, found.study, at, ruled=found.ruled, remembered=terms)
+            yield State(asked, found.consents, self._counts)
 
 
 class State:
     """A release as it is at a position, within ``Releases.state``."""
 
-    def __init__(self, asked: Asked, consents: int, counts: Remembered[Count]) -> None:
+    def __init__(self, asked: Asked, consents: int | None, counts: Remembered[Count]) -> None:
         self.asked = asked
         self._consents = consents
         self._counts = counts

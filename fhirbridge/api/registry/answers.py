@@ -9,6 +9,7 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import http_date
@@ -88,6 +89,7 @@ def last_modified(found: Released) -> str:
     return http_instant(found.last_updated)
 
 
+@lru_cache(maxsize=1024)
 def http_instant(text: str) -> str:
     """Return an instant as HTTP writes it. Raises ValueError for what is none."""
     return http_date(dt.datetime.fromisoformat(text))

@@ -27,10 +27,9 @@ def headers(base: str, origins: Collection[str]) -> Callable[[Response], Respons
         secure["Strict-Transport-Security"] = "max-age=31536000"
 
     def added(answer: Response) -> Response:
-        for name, value in secure.items():
-            if name not in answer.headers:
-                answer.headers.add(name, value)
-        origin = request.headers.get("Origin")
+        there = {name.lower() for name, _ in answer.headers}
+        answer.headers.extend([(name, value) for name, value in secure.items() if name.lower() not in there])
+        origin = request.environ.get("HTTP_ORIGIN")
         if origins:
             answer.vary.add("Origin")
         if origin and ("*" in origins or origin in origins):

@@ -52,6 +52,8 @@ def _has_it(question: Question, found: Released) -> bool:
     if question.if_none_match:
         tags = (tag.strip().removeprefix("W/").strip('"') for tag in question.if_none_match.split(","))
         return any(tag in ("*", str(found.version)) for tag in tags)
-    since = parse_date(question.if_modified_since) if question.if_modified_since else None
+    if not question.if_modified_since:
+        return False
+    since = parse_date(question.if_modified_since)
     released = parse_date(answers.last_modified(found))
     return since is not None and released is not None and released <= since

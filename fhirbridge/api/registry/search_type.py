@@ -45,7 +45,7 @@ def search_type(asking: Asking, type: str) -> Answer:
         else:
             page = state.search(within, after=after, count=query.count or service.page)
             if query.total != "none":
-                count = _count(state, within, page, alone=after is None)
+                count = _count(state, within, page, whole=after is None and page.after is None)
             if within.includes and page.matches:
                 added = state.included(within, page.matches, limit=MOST_INCLUDED)
     return _answer(asking, query, page.matches, added, count, paging.marked(at, page.after) if page.after else None)
@@ -58,9 +58,9 @@ def _check(query: Query) -> None:
         )
 
 
-def _count(state: State, query: Query, page: Page, *, alone: bool) -> Count:
+def _count(state: State, query: Query, page: Page, *, whole: bool) -> Count:
     """Count all matches; those of an only page are there to be counted."""
-    if alone and page.after is None:
+    if whole:
         people = None if query.type in PUBLIC else len(answers.people(page.matches))
         return Count(len(page.matches), people)
     return state.count(query)

@@ -35,9 +35,9 @@ class Answer:
     """What was found of one patient. ``at`` is the mark to keep once all of it is safe, None unless ``complete``.
 
     ``strangers`` are resources that name none of the patients asked about, left out; they are counted with the first
-    of the patients that were asked about together; so are ``set_aside``, the lines of an export that cannot be read,
-    and ``deleted``, what the server says to have deleted ("Observation/123"), of whomever. ``error`` says why it is
-    not complete, in words that name nobody.
+    of the patients that were asked about together; so are ``set_aside``, the lines of an export that cannot be read.
+    ``deleted`` is what the server says to have deleted ("Observation/123"), of whomever, with every patient.
+    ``error`` says why it is not complete, in words that name nobody.
     """
 
     question: Question

@@ -114,7 +114,7 @@ class _Bulk:
         self, there: _SortedOut, covered: Collection[str] | None, since: dt.datetime | None
     ) -> Iterator[Answer]:
         at = there.exported.transaction_time - self.plan.skew
-        first = True
+        first, deleted = True, tuple(there.deleted)
         for patient in self.patients:
             error = there.error
             if covered is not None and patient not in covered:
@@ -126,7 +126,7 @@ class _Bulk:
                     resources=tuple(there.of(patient, question)),
                     strangers=there.strangers if first else 0,
                     set_aside=tuple(there.set_aside) if first else (),
-                    deleted=tuple(there.deleted) if first else (),
+                    deleted=deleted,
                     since=since,
                     at=None if error else at,
                     error=error,
@@ -227,9 +227,10 @@ class _SortedOut:
         for outcome, _ in self._read("error"):
             failed += any(issue.get("severity") in _ERRORS for issue in outcome.get("issue") or [])
         if failed or self._unreadable:
+            first = f" (the first is {self.set_aside[0].partition(' is ')[0]})" if self.set_aside else ""
             self.error = FatalHospitalError(
                 f"the export is not whole: {failed} errors reported by the server, {self._unreadable} lines that are "
-                "no FHIR resource. The same is asked for again next time."
+                f"no FHIR resource{first}. The same is asked for again next time."
             )
 
     def _read(self, part: str) -> Iterator[tuple[Resource, bytes]]:

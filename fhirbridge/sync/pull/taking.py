@@ -61,12 +61,13 @@ class Taking:
     def take(self, told: Sequence[Told]) -> dict[str, Taken | HospitalError]:
         """Keep what answers tell of subjects, all or none, and say what became of each result of each subject.
 
-        Where everything was asked for and answered, what is known and was not among it is looked for by its id, and
-        noted as gone. Of a subject of whom that failed nothing is kept, and the error is returned. Raises StoreError.
+        Where everything was asked for and answered, what is known and was not among it is looked for by its id, and so
+        is what the server says to have deleted; what is not there is noted as gone. Of a subject of whom that failed
+        nothing is kept, and the error is returned. Raises StoreError.
         """
         taken: dict[str, Taken | HospitalError] = {}
         for one in told:
-            if not (any(answer.resources for answer in one.answers) or _whole(one.answers) or self._taken_back(one)):
+            if not (_says_anything(one.answers) or self._taken_back(one)):
                 taken[one.subject] = Taken()
         told = [one for one in told if one.subject not in taken]
         known = self._known(told)
@@ -142,7 +143,7 @@ class Taking:
         """
         wanted: dict[str, Collection[str] | None] = {}
         for one in told:
-            chosen = None if _whole(one.answers) else _named(one.answers, self.feed)
+            chosen = None if _whole(one.answers) else _named(one.answers, self.feed) | _deleted(one.answers)
             wanted[one.subject] = None if chosen is None else {*chosen, *self._taken_back(one)}
         asked = {subject: chosen for subject, chosen in wanted.items() if chosen is None or chosen}
         latest = self.store.candidates.latest(self.study.id, self.feed, asked) if asked else {}
@@ -180,10 +181,15 @@ class Taking:
     def _absent(
         self, known: dict[str, Incoming], found: Collection[str], answers: Sequence[Answer], patients: Collection[str]
     ) -> list[Incoming]:
-        """Return known results that a whole answer lacks, and that are not the patient's under their ids either."""
-        if not _whole(answers):
-            return []
-        lacking = [one for one in known.values() if _id(one) not in found and not one.version.startswith(GONE)]
+        """Return known results that a whole answer lacks, or that were deleted, and that are not there by id either."""
+        whole, deleted = _whole(answers), _deleted(answers)
+        lacking = [
+            one
+            for one in known.values()
+            if (whole or f"Observation/{_id(one)}" in deleted)
+            and _id(one) not in found
+            and not one.version.startswith(GONE)
+        ]
         there = self._looked_up({_id(one) for one in lacking})
         theirs = {id for id, one in there.items() if about(one, self.feed) in patients}
         return [one for one in lacking if _id(one) not in theirs]
@@ -196,6 +202,16 @@ def _whole(answers: Iterable[Answer]) -> bool:
     """Say whether everything was asked for, and answered."""
     asked = [answer for answer in answers if answer.question.kind == "Observation"]
     return bool(asked) and all(answer.complete and answer.since is None for answer in asked)
+
+
+def _says_anything(answers: Sequence[Answer]) -> bool:
+    """Say whether there is anything to be read in answers, or to be made of what they lack."""
+    return any(answer.resources or answer.deleted for answer in answers) or _whole(answers)
+
+
+def _deleted(answers: Iterable[Answer]) -> set[str]:
+    """Return the references of the results that the server says to have deleted."""
+    return {name for answer in answers for name in answer.deleted if name.startswith("Observation/")}
 
 
 def _named(answers: Sequence[Answer], feed: str) -> set[str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from fhirbridge.errors import Resource
 from fhirbridge.hospital import Hospital
 from fhirbridge.protocol.slots import FollowUp
 from fhirbridge.store import Store
-from fhirbridge.sync.pull.asking import ask
+from fhirbridge.sync.pull.asking import Answer, Marks, ask
 from fhirbridge.sync.pull.cases import Context
 from fhirbridge.sync.pull.incoming import read_back
 from fhirbridge.sync.pull.pull import Pulling, Server, pull
@@ -187,6 +187,47 @@ def test_what_is_gone_at_the_source_reopens_what_was_accepted_when_all_is_asked_
     state, reasons = trial_at.stands()["Observation/a"]
     assert (state, "source gone" in reasons) == ("reopened", True)
     assert trial_at.fates(trial_at.pull(full=True)) == {}
+
+
+def deleting(trial_at: Trial, *names: str, then: Sequence[int] = ()) -> Server:
+    """The server, which also tells that it deleted these, as an export does, and ``then`` fails searches so."""
+    plan = planned(**trial_at.options)
+
+    def told(patients: Sequence[str], marks: Marks) -> Iterator[Answer]:
+        yield from (replace(one, deleted=names) for one in ask(trial_at.hospital, plan, patients, marks))
+        trial_at.breakable.fail_searches = [*then]
+
+    return Server(hospital=trial_at.hospital, plan=plan, ask=told)
+
+
+def test_what_the_server_says_to_have_deleted_reopens_what_was_accepted(trial_at: Trial) -> None:
+    for id in ("a", "b"):
+        trial_at.breakable.put(hbsag(id, "h1"))
+    trial_at.breakable.put(hbsag("c", "h2"))
+    trial_at.pull()
+    trial_at.accept("Observation/a")
+    trial_at.breakable.remove("Observation/a")
+    trial_at.breakable.put(hbsag("c", "h2", category=[]))  # there, though no search finds it
+    told = deleting(trial_at, "Observation/a", "Observation/c", "Observation/unheard-of", "Patient/h1")
+    assert trial_at.fates(trial_at.pull(server=told)) == {"changed": 1, "unchanged": 1}
+    state, reasons = trial_at.stands()["Observation/a"]
+    assert (state, "source gone" in reasons) == ("reopened", True)
+    assert trial_at.stands()["Observation/b"][0] == "waiting"
+    assert trial_at.stands("SUBJ-2")["Observation/c"][0] == "waiting"
+    assert "changed" not in trial_at.fates(trial_at.pull(server=deleting(trial_at, "Observation/a")))
+
+
+def test_what_was_deleted_is_asked_for_again_where_it_could_not_be_looked_for(trial_at: Trial) -> None:
+    trial_at.breakable.put(hbsag("a", "h1"))
+    trial_at.pull()
+    before = trial_at.ward.store.pulls.watermarks(trial_at.ward.study.id, trial_at.hospital.base_url)
+    trial_at.breakable.remove("Observation/a")
+    report = trial_at.pull(server=deleting(trial_at, "Observation/a", then=[403]))
+    assert not report.complete
+    after = trial_at.ward.store.pulls.watermarks(trial_at.ward.study.id, trial_at.hospital.base_url)
+    mine = {mark for mark in before if mark[0] == trial_at.ward.id("SUBJ-1")}
+    assert {mark: after[mark] for mark in mine} == {mark: before[mark] for mark in mine}
+    assert after != before
 
 
 def test_what_a_search_lacks_but_is_there_by_its_id_is_not_taken_for_gone(trial_at: Trial) -> None:

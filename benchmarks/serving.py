@@ -37,8 +37,9 @@ TOKEN_SECONDS = 3600
 TOGETHER = 20
 """Subjects that are put into the store in one transaction."""
 START_SECONDS = 60.0
-CLASS = ("--worker-class", "gthread", "--threads", "2", "--keep-alive", "30")
-"""Threads, so that connections stay open between requests; more of them would only wait for one interpreter."""
+CLASS = ("--worker-class", "gthread", "--threads", "2", "--keep-alive", "30", "--reuse-port")
+"""As docs/api/serving.md has it. Threads, so that connections stay open between requests; more of them would only wait
+for one interpreter. A socket for each worker: at one that all share, the worker that wakes first takes most of them."""
 
 
 def keys(folder: Path) -> dict[str, str]:

@@ -223,6 +223,9 @@ class Settings(BaseSettings):
     api_requests_per_minute: int = Field(
         300_000, ge=0, description="requests of one client in a minute, for each process; 0 is no limit"
     )
+    api_remembered_mib: int = Field(
+        64, ge=0, le=65_536, description="MiB of pages of searches that a process remembers; 0 remembers none"
+    )
     api_costly: int = Field(4, ge=1, description="costly requests of one client at a time, for each process")
 
     log_format: Literal["console", "json"] = Field("console", description="log lines as text or as JSON")

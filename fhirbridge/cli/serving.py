@@ -25,6 +25,7 @@ from fhirbridge.cli.workplace import PROFILES, Workplace
 from fhirbridge.elements import CANONICAL
 from fhirbridge.search.values import ValueSets
 from fhirbridge.store import instants
+from fhirbridge.store.release_remembering import Remembered
 from fhirbridge.study import Study
 from fhirbridge.validation.terminology import Terminology
 from mappings.meta import profile
@@ -95,6 +96,7 @@ def service_of(place: Workplace, door: Door) -> Service:
         views=PROFILES / "views",
         started=instants.utc_now(),
         profiles=profiles(place.study),
+        pages=Remembered(chosen.api_remembered_mib * 2**20),
         note=logs.noting(),
     )
 

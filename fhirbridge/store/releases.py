@@ -1,7 +1,8 @@
 """Releases: for each data-use agreement what it lets out, as the bytes that are answered, and how they are found.
 
 Whatever is asked, consent is asked for in the same statement: what is of a person without an active Consent is not
-there, from the moment at which the Consent changed. ``at`` is a position: answers are as of that state, so that pages
+there, from the moment at which the Consent changed. What is remembered is remembered of one count of these changes.
+``at`` is a position: answers are as of that state, so that pages
 fit together while the release goes on.
 """
 
@@ -26,6 +27,7 @@ from fhirbridge.store.release_answers import Released as Released
 from fhirbridge.store.release_answers import Tally as Tally
 from fhirbridge.store.release_filters import Asked, Terms
 from fhirbridge.store.release_remembering import Remembered
+from fhirbridge.store.release_state import Standing
 from fhirbridge.store.release_state import digest as digest
 from fhirbridge.store.writes import batches
 
@@ -34,6 +36,10 @@ KEPT = timedelta(days=1)
 
 COUNTS = TERMS = 4096
 """Counts and values' terms that are remembered."""
+
+
+Stamp = tuple[int, int, int, int | None]
+"""Of a state of a release: its key, the generation of its rules, its position, and how often Consents changed."""
 
 
 class Releases:
@@ -137,16 +143,28 @@ class Releases:
                 raise Expired("this page is of a state of the data that is kept no longer. Begin the search anew.")
             terms = self._terms if found.indexed else None
             asked = Asked(connection, found.key, found.study, at, ruled=found.ruled, remembered=terms)
-            yield State(asked, found.consents, self._counts)
+            yield State(asked, found, self._counts)
 
 
 class State:
     """A release as it is at a position, within ``Releases.state``."""
 
-    def __init__(self, asked: Asked, consents: int | None, counts: Remembered[Count]) -> None:
+    def __init__(self, asked: Asked, standing: Standing, counts: Remembered[Count]) -> None:
         self.asked = asked
-        self._consents = consents
+        self._standing = standing
         self._counts = counts
+
+    @property
+    def stamp(self) -> Stamp | None:
+        """What stands for all that answers follow from: as long as it is the same, so is what is found.
+
+        None where that cannot be said: of an earlier position, of which what was let out by mistake may be erased,
+        and while the index is made anew.
+        """
+        now = self._standing
+        if not now.indexed or self.asked.at != now.position:
+            return None
+        return now.key, now.ruled, now.position, now.consents
 
     def search(self, query: Query, *, after: str | None, count: int) -> Page:
         """Return the next matches in the order asked for, then by id."""
@@ -158,7 +176,7 @@ class State:
         A count is remembered: it is the same until the position, the rules or anybody's Consent changes.
         """
         asked = self.asked
-        question = asked.release, asked.ruled, asked.at, self._consents, query.type, query.filters
+        question = asked.release, asked.ruled, asked.at, self._standing.consents, query.type, query.filters
         known = self._counts.get(question)
         if known is None:
             known = release_finding.count(asked, query)

@@ -18,6 +18,8 @@ def scoped(query: Query, access: Access) -> Query:
     A chain goes on over the types that are open, an include adds these alone. Raises InsufficientScope for a filter
     that rests on closed types only.
     """
+    if not query.includes and not any(isinstance(one, Chain | Has) for one in query.filters):
+        return query  # it keeps to its own type
     open_ = frozenset(access.types("search_type"))
     shown = frozenset(access.types("read")) & open_
     if shown.issuperset(access.agreement.types):

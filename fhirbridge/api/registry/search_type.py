@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from fhirbridge.api.registry import answers, bundles, paging
 from fhirbridge.api.registry.answers import Answer
@@ -13,16 +14,36 @@ from fhirbridge.release.cells import Count
 from fhirbridge.release.kinds import PUBLIC
 from fhirbridge.search.query import Query, parse, self_query
 from fhirbridge.search.refused import SearchError
-from fhirbridge.store.releases import Page, Released, State
+from fhirbridge.store.releases import Released, State
 
 MOST_INCLUDED = 5_000
 """Resources that includes may add to a page; a search for more is refused, since its page could not be whole."""
+LEAST_WEIGHT = 2_048
+"""Bytes that remembering takes beside the entries: the question, and whose they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search found of one page, ready to be answered with: its entries in one piece, and whose they are."""
+
+    entries: bytes
+    records: int
+    people: Mapping[str, int]
+    count: Count | None
+    after: str | None
+    """The id after which the next page begins; None at the end."""
+
+    @property
+    def weight(self) -> int:
+        """Bytes that it takes to be remembered, about."""
+        return LEAST_WEIGHT + len(self.entries)
 
 
 def search_type(asking: Asking, type: str) -> Answer:
     """Return a page of what matches, with what the includes add, links to itself and to the next page, and the total.
 
-    Raises SearchError, InsufficientScope, Expired for a page of a state that is kept no longer.
+    A page is remembered as long as nothing of its release and nobody's Consent changes, and answered from memory
+    then. Raises SearchError, InsufficientScope, Expired for a page of a state that is kept no longer.
     """
     asking.require("search_type", type)
     question, service = asking.question, asking.service
@@ -38,17 +59,41 @@ def search_type(asking: Asking, type: str) -> Answer:
     _check(query)
     at, after = paging.read(query.others.get(paging.PAGE), asking.position)
     within = scoped(query, asking.access)
-    count, added = None, list[Released]()
     with service.releases.state(asking.agreement.id, at) as state:
         if query.summary == "count" or query.count == 0:
-            page, count = Page([], None), state.count(within)
+            found = Found(b"", 0, {}, state.count(within), None)
         else:
-            page = state.search(within, after=after, count=query.count or service.page)
-            if query.total != "none":
-                count = _count(state, within, page, whole=after is None and page.after is None)
-            if within.includes and page.matches:
-                added = state.included(within, page.matches, limit=MOST_INCLUDED)
-    return _answer(asking, query, page.matches, added, count, paging.marked(at, page.after) if page.after else None)
+            found = _remembered(asking, state, within, after)
+    return _answer(asking, query, found, paging.marked(at, found.after) if found.after else None)
+
+
+def _remembered(asking: Asking, state: State, query: Query, after: str | None) -> Found:
+    """Return what was found when the same was asked of the same state of the release, or find it."""
+    pages = asking.service.pages
+    if state.stamp is None:
+        return _found(asking, state, query, after)
+    about = query.filters, query.includes, query.sort, query.count, query.total, query.summary, query.elements
+    question = state.stamp, query.type, about, after
+    found = pages.get(question)
+    if found is None:
+        found = _found(asking, state, query, after)
+        pages.put(question, found, found.weight)
+    return found
+
+
+def _found(asking: Asking, state: State, query: Query, after: str | None) -> Found:
+    page = state.search(query, after=after, count=query.count or asking.service.page)
+    added = list[Released]()
+    if query.includes and page.matches:
+        added = state.included(query, page.matches, limit=MOST_INCLUDED)
+    persons = answers.people(page.matches)
+    count = None
+    if query.total != "none":
+        only = after is None and page.after is None  # its matches are all there are, and there to be counted
+        of_people = None if query.type in PUBLIC else len(persons)
+        count = Count(len(page.matches), of_people) if only else state.count(query)
+    entries = _entries(asking, query, page.matches, added)
+    return Found(b",".join(entries), len(entries), persons + answers.people(added), count, page.after)
 
 
 def _check(query: Query) -> None:
@@ -58,45 +103,30 @@ def _check(query: Query) -> None:
         )
 
 
-def _count(state: State, query: Query, page: Page, *, whole: bool) -> Count:
-    """Count all matches; those of an only page are there to be counted."""
-    if whole:
-        people = None if query.type in PUBLIC else len(answers.people(page.matches))
-        return Count(len(page.matches), people)
-    return state.count(query)
-
-
-def _answer(
-    asking: Asking,
-    query: Query,
-    matches: Sequence[Released],
-    added: Sequence[Released],
-    count: Count | None,
-    next_: str | None,
-) -> Answer:
+def _entries(asking: Asking, query: Query, matches: Sequence[Released], added: Sequence[Released]) -> list[bytes]:
     base = asking.service.base
-    entries = [
-        bundles.found(base, one.type, one.id, part(asking, one, query.summary, query.elements), "match")
-        for one in matches
-    ]
     typed = tuple(name for name in query.elements if "." in name)
-    entries += [
-        bundles.found(base, one.type, one.id, part(asking, one, query.summary, _of(typed, one.type)), "include")
-        for one in added
+    return [
+        *(
+            bundles.found(base, one.type, one.id, part(asking, one, query.summary, query.elements), "match")
+            for one in matches
+        ),
+        *(
+            bundles.found(base, one.type, one.id, part(asking, one, query.summary, _of(typed, one.type)), "include")
+            for one in added
+        ),
     ]
-    asked = self_query(query)
+
+
+def _answer(asking: Asking, query: Query, found: Found, next_: str | None) -> Answer:
+    base, asked = asking.service.base, self_query(query)
     shown = asked or f"_count={asking.service.page}"
     links = [("self", f"{base}/{query.type}?{shown}")]
     if next_:
         links.append(("next", f"{base}/{query.type}?{asked}{'&' if asked else ''}{paging.PAGE}={next_}"))
+    entries = [found.entries] if found.entries else []
     body, total_at = bundles.bundle("searchset", entries, links, asking.service.now())
-    return Answer(
-        body=body,
-        records=len(entries),
-        people=answers.people((*matches, *added)),
-        count=count,
-        total_at=total_at,
-    )
+    return Answer(body=body, records=found.records, people=found.people, count=found.count, total_at=total_at)
 
 
 def _of(names: tuple[str, ...], type_: str) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from flask import Response, request
 from werkzeug.exceptions import Forbidden, NotFound, Unauthorized, UnsupportedMediaType
@@ -32,6 +33,7 @@ from fhirbridge.search.refused import shortened
 from fhirbridge.search.table import SERVED
 from fhirbridge.search.values import Surroundings, ValueSets
 from fhirbridge.settings import Settings
+from fhirbridge.store.release_remembering import Remembered
 from fhirbridge.store.releases import Position, Releases
 from fhirbridge.validation import Validator
 from fhirbridge.validation.node import Model
@@ -132,6 +134,8 @@ class Service:
     """Profiles that the resources of a type follow."""
     limits: Limits = LIMITS
     page: int = PAGE
+    pages: Remembered[Any] = field(default_factory=lambda: Remembered(0))
+    """Pages that searches found, by what was asked of which state (``search_type``), for as many bytes as it has."""
     note: Callable[..., None] = lambda _event, **_facts: None
     """Is told of events, by their names and facts (``automation.logs``)."""
 

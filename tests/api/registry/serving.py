@@ -31,6 +31,7 @@ from fhirbridge.release.agreement import TYPES, Agreement, CountRules
 from fhirbridge.release.view import View
 from fhirbridge.settings import Settings
 from fhirbridge.store import Store
+from fhirbridge.store.release_remembering import Remembered
 from fhirbridge.store.releases import Refreshed
 from fhirbridge.validation import Validator
 from tests.api.registering import BASE, EC_KEY, Clock, jwks, public_jwk
@@ -132,6 +133,7 @@ class Registry:
             views=ROOT / "profiles" / "views",
             started=self.clock.now(),
             profiles=profiles(STUDY),
+            pages=Remembered(self.settings.api_remembered_mib * 2**20),
             **({"note": self._note} if self._note else {}),
         )
 

@@ -2,8 +2,7 @@
 
 Whatever is asked, consent is asked for in the same statement: what is of a person without an active Consent is not
 there, from the moment at which the Consent changed. What is remembered is remembered of one count of these changes.
-``at`` is a position: answers are as of that state, so that pages
-fit together while the release goes on.
+``at`` is a position: answers are as of that state, so that pages fit together while the release goes on.
 """
 
 from __future__ import annotations

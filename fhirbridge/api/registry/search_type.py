@@ -18,8 +18,8 @@ from fhirbridge.store.releases import Released, State
 
 MOST_INCLUDED = 5_000
 """Resources that includes may add to a page; a search for more is refused, since its page could not be whole."""
-LEAST_WEIGHT = 2_048
-"""Bytes that remembering takes beside the entries: the question, and whose they are."""
+OF_PAGE, OF_PERSON, OF_QUESTION = 2_048, 256, 20
+"""Bytes that remembering takes, about: of any page, of each person on it, and of each byte of the question, read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +32,6 @@ class Found:
     count: Count | None
     after: str | None
     """The id after which the next page begins; None at the end."""
-
-    @property
-    def weight(self) -> int:
-        """Bytes that it takes to be remembered, about."""
-        return LEAST_WEIGHT + len(self.entries)
 
 
 def search_type(asking: Asking, type: str) -> Answer:
@@ -77,7 +72,9 @@ def _remembered(asking: Asking, state: State, query: Query, after: str | None) -
     found = pages.get(question)
     if found is None:
         found = _found(asking, state, query, after)
-        pages.put(question, found, found.weight)
+        asked = len(asking.question.query) + len(asking.question.form)
+        weight = OF_PAGE + len(found.entries) + OF_PERSON * len(found.people) + OF_QUESTION * asked
+        pages.put(question, found, weight)
     return found
 
 

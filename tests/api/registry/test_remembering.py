@@ -102,3 +102,14 @@ def test_nothing_is_remembered_where_it_is_not_wanted(serve: Serve) -> None:
     with statements(registry.store) as seen:
         registry.get(QUERIES[0])
     assert len([one for one in seen if one.startswith("SELECT")]) > 1
+
+
+def test_long_questions_take_room_although_nothing_is_found(serve: Serve) -> None:
+    registry = serve(api_remembered_mib=1)
+    registry.get("Observation?_count=1")
+    for number in range(30):
+        codes = ",".join(f"none-{number}-{each}" for each in range(200))
+        registry.get(f"Observation?code={codes}")
+    with statements(registry.store) as seen:
+        registry.get("Observation?_count=1")
+    assert len([one for one in seen if one.startswith("SELECT")]) > 1, "it was not pushed out"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
+from functools import lru_cache
 
 from fhirbridge.study import Pick, Schedule
 
@@ -47,12 +48,21 @@ def slots_of(schedule: Schedule, item: str, anchor: dt.date | None) -> list[Slot
     """Return an item's windows, sorted by target; none without an anchor."""
     if anchor is None:
         return []
-    slots = []
+    day = anchor.toordinal()
+    return [
+        Slot(visit, day + target, day + target - before, day + target + after, pick)
+        for visit, target, before, after, pick in _windows(schedule, item)
+    ]
+
+
+@lru_cache(maxsize=1024)
+def _windows(schedule: Schedule, item: str) -> tuple[tuple[str, int, int, int, Pick], ...]:
+    """Return visit, target from the anchor, days before and after it, and pick, the earliest target first.
+
+    They are every subject's, so they are kept: a pull asks for them with each result.
+    """
     procedure = schedule.procedure(item)
-    for visit in schedule.visits:
-        if procedure is not None and procedure.visits is not None and visit.name not in procedure.visits:
-            continue
-        before, after, pick = schedule.window(visit, item)
-        target = anchor.toordinal() + visit.offset
-        slots.append(Slot(visit.name, target, target - before, target + after, pick))
-    return sorted(slots, key=lambda slot: slot.target)
+    some = procedure.visits if procedure is not None else None
+    visits = [visit for visit in schedule.visits if some is None or visit.name in some]
+    visits.sort(key=lambda visit: visit.offset)
+    return tuple((visit.name, visit.offset, *schedule.window(visit, item)) for visit in visits)

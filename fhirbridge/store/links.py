@@ -7,7 +7,7 @@ changes a link and what tells of it are one transaction.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any, Literal
 
@@ -29,7 +29,7 @@ ANEW: tuple[Action, ...] = ("replaced", "relinked")
 """After these a subject is another person or number of the hospital: what came before may be somebody else's."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Link:
     """One hospital number of one subject; ``sealed`` is about ``about(study, subject, lookup)``."""
 
@@ -41,6 +41,10 @@ class Link:
     reason: str | None
     since: str
     checked: str | None
+
+
+_OF_LINK = tuple(link.c[one.name] for one in fields(Link))
+"""The columns that a link is made of, in its order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +100,7 @@ class Links:
 
     def all(self, study: str, subject: str | None = None) -> list[Link]:
         """Return the links of a study or of one subject, in the order of subjects and then of their making."""
-        chosen = select(link).where(link.c.study == study).order_by(link.c.subject, link.c.key)
+        chosen = select(*_OF_LINK).where(link.c.study == study).order_by(link.c.subject, link.c.key)
         return self._links(chosen if subject is None else chosen.where(link.c.subject == subject))
 
     def beside(self, study: str, subjects: Collection[str]) -> list[Link]:
@@ -108,7 +112,7 @@ class Links:
 
     def found(self, study: str, lookups: Sequence[str]) -> list[Link]:
         """Return the links with one of these digests (some hundreds at most)."""
-        return self._links(select(link).where(link.c.study == study, link.c.lookup.in_(list(lookups))))
+        return self._links(select(*_OF_LINK).where(link.c.study == study, link.c.lookup.in_(list(lookups))))
 
     def states(self, study: str) -> dict[str, int]:
         """Return how many subjects there are by state."""
@@ -195,8 +199,7 @@ class Links:
 
     def _links(self, chosen: Any) -> list[Link]:
         with database.reading(self._engine) as connection:
-            rows = connection.execute(chosen).mappings().all()
-        return [Link(**{name: row[name] for name in row if name != "study"}) for row in rows]
+            return [Link(*row) for row in connection.execute(chosen)]
 
     def _instant(self) -> str:
         return written(self._clock())

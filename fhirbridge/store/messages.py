@@ -113,10 +113,15 @@ class Messages:
             chosen = chosen & (message.c.key == key)
         return self._update(study, chosen, {"state": "waiting", "done": None})
 
+    def expiring(self, study: str, states: Sequence[State], *, before: datetime) -> bool:
+        """Say whether ``expire`` would empty any."""
+        found = select(message.c.key).where(message.c.study == study, _expired(states, before)).limit(1)
+        with database.reading(self._engine) as connection:
+            return connection.execute(found).first() is not None
+
     def expire(self, study: str, states: Sequence[State], *, before: datetime) -> int:
         """Empty messages of these states that were received before this instant; return how many."""
-        chosen = message.c.state.in_(list(states)) & (func.length(message.c.sealed) > 0)
-        return self._update(study, chosen & (message.c.received < written(before)), {"sealed": b""})
+        return self._update(study, _expired(states, before), {"sealed": b""})
 
     def counts(self, study: str) -> dict[State, int]:
         """Return how many messages there are of each state; zero is left out."""
@@ -128,6 +133,11 @@ class Messages:
     def _update(self, study: str, chosen: ColumnElement[bool], values: dict[str, Any]) -> int:
         with database.writing(self._engine) as connection:
             return _changed(connection, study, chosen, values)
+
+
+def _expired(states: Sequence[State], before: datetime) -> ColumnElement[bool]:
+    kept = message.c.state.in_(list(states)) & (func.length(message.c.sealed) > 0)
+    return kept & (message.c.received < written(before))
 
 
 def _keep(connection: Connection, study: str, arriving: Arriving, run: str | None, now: str) -> Kept:

@@ -69,8 +69,9 @@ class Pulls:
     def advance(self, study: str, feed: str, marks: Mapping[tuple[str, str], datetime], run: str) -> None:
         """Move watermarks (by subject and question) forward, all or none; one that is further on stays."""
         about = {"study": study, "feed": feed, "run": run}
+        told = {at: written(at) for at in set(marks.values())}  # of few moments: many subjects share a question
         rows = [
-            about | {"subject": subject, "question": question, "at": written(at)}
+            about | {"subject": subject, "question": question, "at": told[at]}
             for (subject, question), at in marks.items()
         ]
         database.write(self._engine, upsert, watermark, rows, _forward)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypedDict
 
 from sqlalchemy import BindParameter, ColumnElement, Connection, ScalarSelect, Table, and_, func, insert, select, update
@@ -63,7 +64,14 @@ def state(connection: Connection, base_url: str) -> ServerState:
     if row is None:
         return ServerState()
     said = row["capabilities"]
-    return ServerState(**{**row, "capabilities": None if said is None else fhirjson.loads(said)})
+    return ServerState(**{**row, "capabilities": None if said is None else _statement(said)})
+
+
+@lru_cache(maxsize=4)
+def _statement(said: str) -> Resource:
+    """Return a CapabilityStatement, of which HAPI's takes longer to read than a push of one resource to send."""
+    statement: Resource = fhirjson.loads(said)
+    return statement
 
 
 def note(connection: Connection, base_url: str, changes: ServerChanges) -> None:

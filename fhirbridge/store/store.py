@@ -367,6 +367,10 @@ class Store:
         """Say of all of whom a Consent is known whether they consent, by the ids of our Patients."""
         return database.read(self._engine, consents.known, study)
 
+    def active_consents(self, study: str) -> list[tuple[str, bytes]]:
+        """Return, of each active Consent, the id of our Patient and its content as compact JSON."""
+        return database.read(self._engine, consents.bodies, study)
+
     def withdrawn(self, study: str) -> set[str]:
         """Return the compartments of a study that have Consents of which none is active."""
         return database.read(self._engine, consents.withdrawn, study)

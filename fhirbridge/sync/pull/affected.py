@@ -15,17 +15,16 @@ from fhirbridge.protocol.windows import Candidate as Dated
 from fhirbridge.protocol.windows import placements
 from fhirbridge.store.outlines import Outline, Spot
 from fhirbridge.sync.pull.cases import Context
-from fhirbridge.sync.pull.incoming import Incoming
-from fhirbridge.sync.pull.meaning import mean
+from fhirbridge.sync.pull.meaning import Meaning
 
 
-def spots(before: Iterable[Outline], now: Iterable[Incoming], follow_up: FollowUp, context: Context) -> set[Spot]:
-    """Return where results that are judged for themselves lay, and where they lie by what they say now."""
-    dated = []
-    for one in now:
-        analyte = mean(one, context.laboratories, context.study).analyte
-        if analyte is not None:
-            dated.append(Dated(key=one.reference, item=analyte.name, when=one.collected))
+def spots(before: Iterable[Outline], now: Iterable[Meaning], follow_up: FollowUp, context: Context) -> set[Spot]:
+    """Return where results that are judged for themselves lay, and where they lie by what they mean now."""
+    dated = [
+        Dated(key=one.incoming.reference, item=one.analyte.name, when=one.incoming.collected)
+        for one in now
+        if one.analyte is not None
+    ]
     placed = placements(context.study.schedule, follow_up, dated, context.today)
     days = {(one.item, one.date.isoformat()) for one in placed if one.date is not None}
     visits = {(one.item, one.visit) for one in placed if one.inside}

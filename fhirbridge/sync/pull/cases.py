@@ -47,6 +47,8 @@ class Held:
     """When its subject was linked anew after it came, where its source cannot be asked whose it is now."""
     gone: bool = False
     """The source does not have it any more."""
+    meaning: Meaning | None = None
+    """What it means, where that is known already."""
 
     @property
     def name(self) -> Name:

@@ -26,6 +26,8 @@ KEPT: tuple[Fate, ...] = ("new", "changed")
 
 Counts = Mapping[str, int]
 
+_NONE: Counter[str] = Counter()
+
 
 def end_of(judged: Judgement) -> End:
     """Return where a judgement left a result; one that waits outside every window is counted apart."""
@@ -79,6 +81,14 @@ class Funnel:
         for name in ("read", "fates", "ends", "moved"):
             getattr(self, name).update(getattr(other, name))
 
+    def leave_out(self, other: Funnel) -> None:
+        """Take back what was merged of another."""
+        for name in ("read", "fates", "ends", "moved"):
+            mine: Counter[Any] = getattr(self, name)
+            mine.subtract(getattr(other, name))
+            for key in [key for key in getattr(other, name) if not mine[key]]:
+                del mine[key]
+
     @property
     def balanced(self) -> bool:
         """Whether every sum holds."""
@@ -87,8 +97,9 @@ class Funnel:
     def imbalances(self) -> Iterator[str]:
         """Yield, for each subject whose sums do not hold, which of them."""
         all_fates, all_ends = _grouped(self.fates, 0), _grouped(self.ends, 0)
-        for subject in sorted({*self.read, *all_fates, *all_ends}):
-            fates, ends = all_fates.get(subject, Counter()), all_ends.get(subject, Counter())
+        told = {subject for subject, results in self.read.items() if results}
+        for subject in sorted({*told, *all_fates, *all_ends}):
+            fates, ends = all_fates.get(subject, _NONE), all_ends.get(subject, _NONE)
             if self.read[subject] != fates.total():
                 yield f"{subject}: {self.read[subject]} found, but {fates.total()} with a fate"
             kept = sum(fates[fate] for fate in KEPT)
@@ -119,7 +130,9 @@ def _grouped(counts: Counter[tuple[str, str, str]], place: int | None) -> dict[s
 
 
 def _shown(name: str, parts: list[dict[str, Counter[str]]]) -> dict[str, Any]:
-    fates, ends, moved = (part.get(name, Counter()) for part in parts)
+    fates, ends, moved = (part.get(name, _NONE) for part in parts)
+    if not (fates or ends or moved):  # most subjects of most pulls
+        return {"fates": dict.fromkeys(FATES, 0), "states": dict.fromkeys(ENDS, 0), "moved": {}}
     return {
         "fates": {fate: fates[fate] for fate in FATES},
         "states": {end: ends[end] for end in ENDS},

@@ -43,7 +43,7 @@ def judge(picture: Picture, context: Context) -> list[Judgement]:
 
 
 def _case(held: Held, context: Context) -> Case:
-    meaning = mean(held.incoming, context.laboratories, context.study)
+    meaning = held.meaning or mean(held.incoming, context.laboratories, context.study)
     state, reasons = alone(held, meaning)
     return Case(held, meaning, state, reasons, reopening.standing(held.decisions))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, ClassVar
@@ -126,9 +126,10 @@ def opened(seal: Seal, study: str, link: Link) -> Held:
     return msgspec.json.decode(seal.open(link.sealed, about(study, link.subject, link.lookup)), type=Held)
 
 
-def subjects(seal: Seal, study: str, links: Sequence[Link]) -> list[Linked]:
-    """Return the subjects of links that lie in the order of subjects."""
-    return [_one(seal, study, list(of_one)) for _, of_one in groupby(links, key=lambda link: link.subject)]
+def subjects(seal: Seal, study: str, links: Sequence[Link]) -> Iterator[Linked]:
+    """Yield the subjects of links that lie in the order of subjects; each is opened as it is asked for."""
+    for _, of_one in groupby(links, key=lambda link: link.subject):
+        yield _one(seal, study, list(of_one))
 
 
 def _one(seal: Seal, study: str, links: Sequence[Link]) -> Linked:

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from fhirbridge.errors import FatalHospitalError
 from fhirbridge.hospital import Hospital
@@ -18,7 +22,7 @@ from fhirbridge.identity import Identity
 from fhirbridge.sealing import Seal
 from fhirbridge.store import Store
 from fhirbridge.store.instants import utc_now, written
-from fhirbridge.store.links import Action, Event, Sealed, Standing, about
+from fhirbridge.store.links import Action, Event, Link, Sealed, Standing, about
 from fhirbridge.study import Study
 from fhirbridge.sync.notes import Note, silent
 from fhirbridge.sync.pull import linked as linked_subjects
@@ -95,22 +99,28 @@ class Linking:
 
     def subjects(self, subject: str | None = None) -> list[Linked]:
         """Return all that are linked, or one by the id of our Patient, in the order of these ids."""
-        return linked_subjects.subjects(self._seal, self._study.id, self._store.links.all(self._study.id, subject))
+        return list(self._opened(self._store.links.all(self._study.id, subject)))
+
+    def each(self, only: Collection[str] | None = None) -> Iterator[Linked]:
+        """Yield the subjects that are linked, or some by the ids of our Patients, each opened as it is asked for."""
+        links = self._store.links.all(self._study.id)
+        yield from self._opened([one for one in links if only is None or one.subject in only])
+
+    def ids(self) -> set[str]:
+        """Return the ids of our Patients that are linked."""
+        return {one.subject for one in self._store.links.all(self._study.id)}
 
     def consented(self, linked: Linked, today: dt.date | None = None) -> bool:
         """Say whether a subject consents today: an active Consent, in its period. No Consent known is no."""
         if not self._store.consented(self._study.id, linked.subject):
             return False
         consents = self._store.iterate(self._study.id, types=["Consent"], compartment=linked.subject)
-        return any(_permits(consent.content(), self._day(today)) for consent in consents)
+        return any(_permits(consent.body, self._day(today)) for consent in consents)
 
     def willing(self, subjects: Sequence[Linked], today: dt.date | None = None) -> list[Linked]:
         """Return those who consent today, as ``consented`` says; of many it is far quicker."""
-        if len(subjects) < _MANY:
-            return [linked for linked in subjects if self.consented(linked, today)]
-        day, consents = self._day(today), self._store.iterate(self._study.id, types=["Consent"])
-        agreed = {consent.compartment for consent in consents if _permits(consent.content(), day)}
-        return [linked for linked in subjects if linked.subject in agreed]
+        consents = self._consenting(subjects, today)
+        return [linked for linked in subjects if consents(linked)]
 
     def resolve(self, linked: Linked, hospital: Hospital, run: str) -> Resolved:
         """Find one subject's Patients at the hospital. Raises NoConsent, NotFound or Mismatch where that is refused.
@@ -122,18 +132,24 @@ class Linking:
             raise resolved.stopped
         return resolved
 
-    def resolve_all(self, subjects: Sequence[Linked], hospital: Hospital, run: str) -> list[Resolved]:
+    def resolve_all(self, given: Iterable[Linked], hospital: Hospital, run: str) -> list[Resolved]:
         """Find the Patients of subjects, in the same order, and keep how each stands now, with what changed.
 
         Raises HospitalError, with nothing kept, where the hospital's server fails as a whole.
         """
-        willing = self.willing(subjects)
-        persons = Persons(hospital)
-        persons.look(
-            [identifier for linked in willing for identifier in linked.identifiers],
-            {id for linked in willing for id in linked.found.get(hospital.server_id, ())},
-        )
-        asked = {linked.subject for linked in willing}
+        consents = self._consenting(given)
+        subjects: list[Linked] = []
+        asked: set[str] = set()
+
+        def numbers() -> Iterator[HospitalIdentifier]:
+            for linked in given:
+                subjects.append(linked)
+                if consents(linked):
+                    asked.add(linked.subject)
+                    yield from linked.identifiers
+
+        persons, server = Persons(hospital), hospital.server_id
+        persons.look(numbers(), (id for one in subjects if one.subject in asked for id in one.found.get(server, ())))
         known = self._store.consents(self._study.id) if len(asked) < len(subjects) else {}
         found: dict[str, Person | Unlinked] = {
             linked.subject: _found(linked, persons) if linked.subject in asked else _refusal(linked, known)
@@ -200,6 +216,17 @@ class Linking:
         sealed = self._seal.seal(content, about(self._study.id, subject, lookup))
         return Sealed(subject=subject, lookup=lookup, sealed=sealed, key=key)
 
+    def _opened(self, links: Sequence[Link]) -> Iterator[Linked]:
+        return linked_subjects.subjects(self._seal, self._study.id, links)
+
+    def _consenting(self, subjects: Iterable[Linked], today: dt.date | None = None) -> Callable[[Linked], bool]:
+        """Return what says whether one of these consents today; unless they are few, all Consents are read for it."""
+        if isinstance(subjects, Sequence) and len(subjects) < _MANY:
+            return partial(self.consented, today=today)
+        day, consents = self._day(today), self._store.active_consents(self._study.id)
+        agreed = {subject for subject, consent in consents if _permits(consent, day)}
+        return lambda linked: linked.subject in agreed
+
     def _day(self, today: dt.date | None) -> str:
         return (today or self._clock().astimezone(self._study.schedule.zone).date()).isoformat()
 
@@ -211,7 +238,7 @@ class Linking:
         """Stop those whose Patients are another subject's as well; ``found`` is changed."""
         claims: dict[str, set[str]] = {}
         others = self._store.links.beside(self._study.id, found)
-        for other in linked_subjects.subjects(self._seal, self._study.id, others):
+        for other in self._opened(others):
             if other.state == "linked":
                 for id in other.found.get(server, ()):
                     claims.setdefault(id, set()).add(other.subject)
@@ -301,10 +328,21 @@ def _nobody(linked: Linked, refused: Sequence[FatalHospitalError]) -> NotFound:
     return NotFound(linked.subject, "the hospital has no Patient with the subject's number")
 
 
-def _permits(consent: object, day: str) -> bool:
+class _Consent(msgspec.Struct):
+    """What of a Consent says whether it permits anything: the rest of it need not be read."""
+
+    status: Any = None
+    provision: Any = None
+
+
+_consent = msgspec.json.Decoder(_Consent)
+
+
+def _permits(body: bytes, day: str) -> bool:
     """Say whether a Consent is active and its period holds a day, bounds included."""
-    if not isinstance(consent, dict) or consent.get("status") != "active":
+    consent = _consent.decode(body)
+    if consent.status != "active":
         return False
-    period = (consent.get("provision") or {}).get("period") or {}
+    period = (consent.provision or {}).get("period") or {}
     start, end = (str(period.get(name, ""))[:10] for name in ("start", "end"))
     return start <= day[: len(start)] and (not end or day[: len(end)] <= end)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from fhirbridge.errors import FatalHospitalError, Resource
@@ -55,12 +56,14 @@ class Persons:
         self.unasked: dict[HospitalIdentifier, FatalHospitalError] = {}
         """The numbers that the server does not let itself be asked for, each by itself."""
 
-    def look(self, identifiers: Sequence[HospitalIdentifier], known: Iterable[str]) -> None:
+    def look(self, identifiers: Iterable[HospitalIdentifier], known: Iterable[str]) -> None:
         """Find all with these numbers, those known from before, and all that they are linked with.
 
-        Raises HospitalError as ``Hospital.search`` does.
+        The first numbers are asked for while further ones are taken, and ``known`` is not begun before all are. Raises
+        HospitalError as ``Hospital.search`` does.
         """
-        parts = (identifiers[start : start + AT_A_TIME] for start in range(0, len(identifiers), AT_A_TIME))
+        left = iter(identifiers)
+        parts = iter(lambda: list(islice(left, AT_A_TIME)), [])
         for found in side_by_side((partial(self._asked, part) for part in parts), self._hospital.connections):
             self._keep(found)
         self._fetch(set(known))

@@ -10,7 +10,7 @@ import datetime as dt
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,6 @@ from fhirbridge.sync.pull.asking import Answer, Marks, Plan
 from fhirbridge.sync.pull.assessing import Assessing, Due, FollowUps
 from fhirbridge.sync.pull.cases import Context
 from fhirbridge.sync.pull.funnel import KEPT
-from fhirbridge.sync.pull.linked import Linked
 from fhirbridge.sync.pull.linking import Linking, Resolved
 from fhirbridge.sync.pull.pull_report import PullReport
 from fhirbridge.sync.pull.recognising import LaboratoryNames
@@ -30,10 +29,10 @@ from fhirbridge.sync.pull.recording import RecordingReport
 from fhirbridge.sync.pull.spool import Spooled
 from fhirbridge.sync.pull.taking import Taken, Taking, Told
 
-TAKEN_AT_ONCE, HELD_AT_ONCE = 500, 5000
+TAKEN_AT_ONCE, HELD_AT_ONCE = 200, 5000
 """Subjects whose answers are kept in one transaction, and resources of them from which on it is time for that.
 
-A crash costs no more than these, and they are asked again.
+What came of them is judged while the next ones are asked about. A crash costs no more than these, asked again.
 """
 
 Progress = Callable[[int, int], None]
@@ -89,23 +88,26 @@ class _Pull:
         self._study = pulling.context.study.id
         feed = pulling.server.hospital.base_url if pulling.server else None
         self._touched: set[str] = set()
+        """Those of whom something came that is not judged yet."""
         self._whole: set[str] = set()
         """Those of whom all results are judged, not only what changed and what that can move."""
-        self._linked: list[str] = []
+        self._judged: set[str] = set()
+        self._assessing = Assessing(
+            store=pulling.store, context=pulling.context, follow_ups=pulling.follow_ups, run=pulling.run
+        )
         self.report = PullReport(run=pulling.run, study=self._study, feed=feed, full=pulling.full)
 
     def whole(self) -> PullReport:
         """Ask, take, judge, record and account."""
         began, report, parts = time.monotonic(), self.report, self._with
-        everybody = parts.linking.subjects()
-        linked = [one for one in everybody if parts.only is None or one.subject in parts.only]
-        self._linked = [one.subject for one in (everybody if parts.judge_all else linked)]
         if parts.server is not None:
             before = parts.server.hospital.traffic.report()
-            self._ask_all(parts.server, linked)
+            found = self._resolve(parts.server)
+            self._read_spool()  # before anybody is asked about: all that came of a subject is judged together
+            self._ask_all(parts.server, found)
             report.traffic = parts.server.hospital.traffic.report().since(before)
-        if parts.spool is not None and not parts.stop.is_set():
-            self._spooled(parts.spool())
+        else:
+            self._read_spool()
         self._judge()
         report.recording = parts.record()
         report.inbox = parts.store.candidates.counts(self._study)
@@ -113,14 +115,19 @@ class _Pull:
         report.seconds = time.monotonic() - began
         return report
 
-    def _ask_all(self, server: Server, linked: Sequence[Linked]) -> None:
-        """Ask about every subject that can be linked and consents; each is taken as soon as it is answered whole."""
-        self.report.linked = len(linked)
-        resolved = self._with.linking.resolve_all(linked, server.hospital, self._with.run)
+    def _resolve(self, server: Server) -> dict[str, Resolved]:
+        """Find at the hospital every subject that can be linked and consents."""
+        linking = self._with.linking
+        resolved = linking.resolve_all(linking.each(self._with.only), server.hospital, self._with.run)
+        self.report.linked = len(resolved)
         self.report.stopped = [one.stopped for one in resolved if one.stopped is not None]
         found = {one.linked.subject: one for one in resolved if one.stopped is None}
         self.report.asked = len(found)
         self._whole |= {one.linked.subject for one in resolved if one.relinked != one.linked.relinked}
+        return found
+
+    def _ask_all(self, server: Server, found: Mapping[str, Resolved]) -> None:
+        """Ask about each subject found; some at a time are taken and judged as soon as they are answered whole."""
         whose = {patient: subject for subject, one in found.items() for patient in one.patients}
         answers: dict[str, list[Answer]] = {subject: [] for subject in found}
         taking, waiting, held = self._taking(server), list[Told](), 0
@@ -136,6 +143,7 @@ class _Pull:
                 held += sum(len(one.resources) for one in told.answers)
                 if len(waiting) == TAKEN_AT_ONCE or held >= HELD_AT_ONCE:
                     self._take(server, taking, waiting)
+                    self._judge_ahead([one.subject for one in waiting])
                     waiting, held = [], 0
                 self._with.progress(len(found) - len(answers), len(found))
         except HospitalError:
@@ -182,6 +190,8 @@ class _Pull:
     def _count_taken(self, told: Told, taken: Taken) -> None:
         strangers = sum(answer.strangers for answer in told.answers)
         self.report.funnel.found(told.subject, taken.found + strangers)
+        if not (taken.found or strangers):
+            return
         novelties = Counter(novelty for _, novelty in taken.kept)
         self._count(told.subject, taken.aside + Counter({"other patient": strangers}) + novelties)
         if novelties["new"] or novelties["changed"]:
@@ -199,9 +209,11 @@ class _Pull:
             marks[told.subject, question] = min(answer.at for answer in asked if answer.at is not None)
         return marks
 
-    def _spooled(self, spooled: Spooled) -> None:
-        """Count what messages brought. What is new of it is counted when it is judged."""
-        self.report.spool = spooled
+    def _read_spool(self) -> None:
+        """Read the messages that wait, and count what they brought. What is new of it is counted when it is judged."""
+        if self._with.spool is None or self._with.stop.is_set():
+            return
+        self.report.spool = spooled = self._with.spool()
         self._touched |= set(spooled.moved)
         funnel, rest = self.report.funnel, spooled.fates.copy()
         for subject, fates in spooled.subjects.items():
@@ -217,16 +229,26 @@ class _Pull:
             if fate not in KEPT:
                 self.report.funnel.fate(subject, fate, results=number)
 
+    def _judge_ahead(self, subjects: Collection[str]) -> None:
+        """Judge those of these subjects of whom something came, unless all of them are judged whole in the end."""
+        if not (self._with.judge_all or self._with.full):
+            self._assess(self._touched.intersection(subjects) - self._whole, ahead=True)
+
     def _judge(self) -> None:
         parts, door = self._with, self._with.store.candidates
         if parts.judge_all or parts.full:
-            self._whole |= set(self._linked)
+            linked = parts.linking.ids()
+            self._whole |= linked if parts.judge_all or parts.only is None else linked.intersection(parts.only)
         self._whole |= door.to_judge(self._study, parts.run, parts.since_decisions)
-        assessing = Assessing(store=parts.store, context=parts.context, follow_ups=parts.follow_ups, run=parts.run)
-        relinked = parts.store.links.relinked(self._study)
+        self._assess(self._touched | self._whole)
+
+    def _assess(self, subjects: Set[str], *, ahead: bool = False) -> None:
+        relinked = self._with.store.links.relinked(self._study)
         due = [
             Due(subject=subject, relinked=relinked.get(subject), whole=subject in self._whole)
-            for subject in sorted(self._touched | self._whole)
+            for subject in sorted(subjects)
         ]
-        assessing.assess(due, self.report.funnel)
-        self.report.judged += len(due)
+        self._assessing.assess(due, self.report.funnel, ahead=ahead)
+        self._touched -= subjects
+        self._judged |= subjects
+        self.report.judged = len(self._judged)

@@ -12,21 +12,31 @@ from fhirbridge.store.arrivals import Arrival
 from fhirbridge.store.decisions import Decision
 from fhirbridge.sync.pull import incoming as incomings
 from fhirbridge.sync.pull.cases import Held
+from fhirbridge.sync.pull.meaning import Meaning
 from fhirbridge.sync.pull.taking import GONE
 
 
-def held(last: Arrival, decisions: Sequence[Decision], *, moved: bool, relinked: str | None) -> Held:
+def held(
+    last: Arrival,
+    decisions: Sequence[Decision],
+    *,
+    moved: bool,
+    relinked: str | None,
+    meaning: Meaning | None = None,
+) -> Held:
     """Return a result as it is held: what arrived last of it, and what was decided.
 
-    ``moved`` says that it arrived later as another subject's, ``relinked`` when its subject was last linked anew.
+    ``moved`` says that it arrived later as another subject's, ``relinked`` when its subject was last linked anew;
+    ``meaning`` is what it means, where that is known.
     """
     before = relinked if relinked is not None and last.at < relinked else None
     by_message = last.feed.startswith(incomings.BY_MESSAGE)
     return Held(
         arrival=last.key,
-        incoming=incomings.read_back(last.body),
+        incoming=meaning.incoming if meaning else incomings.read_back(last.body),
         decisions=decisions,
         relinked=moved or (before is not None and not by_message),
         doubted=before if by_message else None,
         gone=last.version.startswith(GONE),
+        meaning=meaning,
     )

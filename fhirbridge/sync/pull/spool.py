@@ -141,6 +141,8 @@ class Spool:
         result that had arrived arrives unchanged. Raises StoreError, and ConfigurationError without the linking key.
         """
         report = Spooled()
+        if not self._anything():  # as at most times: then nothing is written, nor a lease taken
+            return report
         with Leases(self.store) as leases:
             if leases.take(f"spool:{self.study}") is None:
                 report.busy = True
@@ -157,12 +159,21 @@ class Spool:
                 self._take(received, raw, results, report)
         return report
 
+    def _anything(self) -> bool:
+        """Say whether a message waits to be read, or one has been kept for long enough."""
+        messages = self.store.messages
+        waits = bool(messages.waiting(self.study, limit=1))
+        return waits or any(messages.expiring(self.study, (state,), before=until) for state, until in self._limits())
+
+    def _limits(self) -> list[tuple[State, dt.datetime]]:
+        """Return up to when messages that are not done are thrown away, by their state."""
+        kept: tuple[tuple[State, float], ...] = (("faulty", self.keep_days), ("no subject", self.unlinked_days))
+        now = self.clock()
+        return [(state, now - dt.timedelta(days=days)) for state, days in kept]
+
     def _expire(self) -> int:
-        now, messages = self.clock(), self.store.messages
-        limits: tuple[tuple[State, float], ...] = (("faulty", self.keep_days), ("no subject", self.unlinked_days))
-        return sum(
-            messages.expire(self.study, (state,), before=now - dt.timedelta(days=days)) for state, days in limits
-        )
+        messages = self.store.messages
+        return sum(messages.expire(self.study, (state,), before=until) for state, until in self._limits())
 
     def _opened(self, report: Spooled) -> Iterator[tuple[Received, bytes]]:
         """Yield the messages that wait, opened. One that does not open though others do is marked as faulty."""

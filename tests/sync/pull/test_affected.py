@@ -14,6 +14,7 @@ from fhirbridge.store.schema import AWAITED
 from fhirbridge.sync.pull import affected
 from fhirbridge.sync.pull.incoming import Incoming
 from fhirbridge.sync.pull.judging import Picture, judge
+from fhirbridge.sync.pull.meaning import mean
 from tests.sync.pull.judged import DNA, DNA_LOG, W012, Inbox, dna
 from tests.sync.pull.test_judging_properties import POLICIES, results
 
@@ -46,7 +47,8 @@ def _part(inbox: Inbox) -> set[str]:
     if any(b'"analyte"' in value or b'"visit"' in value for value in said):
         return {one.reference for one in outlined}
     moving = [one for one in outlined if (one.judged or 0) < one.arrival or AWAITED in one.reasons]
-    says = (inbox.held[one.feed, one.reference].incoming for one in moving)
+    came = (inbox.held[one.feed, one.reference].incoming for one in moving)
+    says = (mean(one, inbox.context.laboratories, inbox.context.study) for one in came)
     spots = affected.spots(moving, says, inbox.follow_up, inbox.context)
     return {one.reference for one in outlined if one in moving or spots.intersection(one.spots)}
 

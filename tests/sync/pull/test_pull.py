@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from fhirbridge.elements import STUDY_TAG
-from fhirbridge.errors import Resource
+from fhirbridge.errors import FatalHospitalError, Resource
 from fhirbridge.hospital import Hospital
 from fhirbridge.protocol.slots import FollowUp
 from fhirbridge.store import Store
+from fhirbridge.sync.pull import pull as pulls
 from fhirbridge.sync.pull.asking import Answer, Marks, ask
 from fhirbridge.sync.pull.cases import Context
 from fhirbridge.sync.pull.incoming import read_back
@@ -256,6 +257,46 @@ def test_a_result_that_moved_to_another_subject_reopens_there_where_it_was(trial
     state, reasons = trial_at.stands("SUBJ-1")["Observation/a"]
     assert (state, "patient relinked" in reasons) == ("reopened", True)
     assert trial_at.stands("SUBJ-2")["Observation/a"][0] == "waiting"
+
+
+@pytest.mark.parametrize("at_once", [1, 50])
+def test_results_that_swap_subjects_count_once_and_reopen_whoever_was_judged_before(
+    trial_at: Trial, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(pulls, "TAKEN_AT_ONCE", at_once)
+    trial_at.breakable.put(hbsag("a", "h1"))
+    trial_at.breakable.put(hbsag("b", "h2"))
+    trial_at.pull()
+    trial_at.accept("Observation/a", "SUBJ-1")
+    trial_at.accept("Observation/b", "SUBJ-2")
+    for id, patient in (("a", "h2"), ("b", "h1"), ("c", "h1"), ("d", "h2")):
+        trial_at.breakable.put(hbsag(id, patient))
+    report = trial_at.pull()
+    total = report.funnel.as_dict()["total"]
+    assert (trial_at.fates(report), total["moved"], report.judged) == ({"new": 4}, {"reopened": 2}, 2)
+    assert trial_at.stands("SUBJ-1")["Observation/a"][0] == "reopened"
+    assert trial_at.stands("SUBJ-2")["Observation/b"][0] == "reopened"
+
+
+def test_what_came_of_some_is_judged_though_the_server_fails_with_the_next(
+    trial_at: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulls, "TAKEN_AT_ONCE", 1)
+    trial_at.pull()
+    for index in (1, 2, 3):
+        trial_at.breakable.put(hbsag(f"o{index}", f"h{index}"))
+    asked: list[Answer] = []
+
+    def until_it_fails(patients: Sequence[str], marks: Marks) -> Iterator[Answer]:
+        for answer in ask(trial_at.hospital, planned(), patients, marks):
+            if len({one.patient for one in asked} | {answer.patient}) > 2:
+                raise FatalHospitalError("search of Observation: HTTP 401.", status=401)
+            asked.append(answer)
+            yield answer
+
+    with pytest.raises(FatalHospitalError):
+        trial_at.pull(server=Server(hospital=trial_at.hospital, plan=planned(), ask=until_it_fails))
+    assert sum(len(trial_at.stands(number)) for number in NUMBERS) == 2
 
 
 def withdrawn(status: str) -> Resource:

@@ -6,6 +6,7 @@ import ipaddress
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
+from functools import lru_cache
 
 MOST_KEYS = 10_000
 """Of more than these the one that failed longest ago is forgotten: memory is bounded whoever knocks."""
@@ -39,6 +40,7 @@ class Throttle:
                 self._failures.popitem(last=False)
 
 
+@lru_cache(maxsize=MOST_KEYS)
 def neighbourhood(address: str | None) -> str:
     """Return what stands for who asks from an address: of IPv6 the network of one line, since a line has many."""
     try:

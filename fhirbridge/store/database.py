@@ -29,6 +29,9 @@ IDLE_SECONDS = 1.0
 _WRITER_LOCK = 0x66686972
 """The advisory lock by which PostgreSQL has one writer at a time, as SQLite has by itself."""
 
+_UNBEGUN = {"unbegun": True}
+"""The option of a connection to SQLite for which nothing is begun."""
+
 _PRAGMAS = (
     "PRAGMA journal_mode=WAL",  # readers go on while one writes
     "PRAGMA synchronous=FULL",  # what was reported as stored survives a power cut
@@ -65,13 +68,13 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 @contextlib.contextmanager
 def looking(engine: Engine) -> Iterator[Connection]:
-    """Give a connection as ``reading`` does, but on PostgreSQL without a transaction, whose begin and end take longer.
+    """Give a connection as ``reading`` does, but without a transaction, whose begin and end take longer than a look.
 
-    There each statement sees the state of its moment: for who asks but one, or of a state that stays.
+    Each statement sees the state of its moment: for who asks but one, or of a state that stays.
     """
-    postgresql = engine.dialect.name == "postgresql"
+    unbegun: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"} if engine.dialect.name == "postgresql" else _UNBEGUN
     with _translated(engine), engine.connect() as connection:
-        yield connection.execution_options(isolation_level="AUTOCOMMIT") if postgresql else connection
+        yield connection.execution_options(**unbegun)
 
 
 @contextlib.contextmanager
@@ -165,8 +168,9 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     """Take the write lock at once where we shall write: a lock taken later could find what was read outdated."""
-    writes = connection.get_execution_options().get("writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    options = connection.get_execution_options()
+    if "unbegun" not in options:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("writes", False) else "BEGIN")
 
 
 def _prepare_postgresql(connection: Any, _record: Any) -> None:

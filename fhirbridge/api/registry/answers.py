@@ -74,7 +74,7 @@ def of_version(found: Released, body: bytes | None = None) -> Answer:
         body=found.body or b"" if body is None else body,
         headers={"ETag": etag(found), "Last-Modified": last_modified(found)},
         records=1,
-        people=people([found]),
+        people={} if (person := person_of(found)) is None else {person: 1},
         updated=found.last_updated,
     )
 
@@ -89,7 +89,7 @@ def last_modified(found: Released) -> str:
     return http_instant(found.last_updated)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=16_384)
 def http_instant(text: str) -> str:
     """Return an instant as HTTP writes it. Raises ValueError for what is none."""
     return http_date(dt.datetime.fromisoformat(text))

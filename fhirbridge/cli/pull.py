@@ -146,8 +146,8 @@ def _pulling(place: Workplace, run: Run, server: Server | None, stop: threading.
 
 def _last_judged(place: Workplace) -> dt.datetime | None:
     """Return when the last pull began that came to judge; of one that was killed or failed nobody knows."""
-    lasts = [place.store.last_run("pull", outcome=outcome) for outcome in ("done", "needs a person", "incomplete")]
-    return max((dt.datetime.fromisoformat(last.started) for last in lasts if last is not None), default=None)
+    last = place.store.last_run("pull", outcomes=("done", "needs a person", "incomplete"))
+    return None if last is None else dt.datetime.fromisoformat(last.started)
 
 
 def _full_is_due(place: Workplace, now: dt.datetime) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -57,11 +57,11 @@ def finish(connection: Connection, id: str, outcome: str, counts: dict[str, Any]
         raise StoreError(f"there is no run {id} to finish.")
 
 
-def last(connection: Connection, command: str, outcome: str | None) -> Run | None:
-    """Return the run of a command begun last, of those with this outcome if one is given."""
+def last(connection: Connection, command: str, outcomes: Collection[str]) -> Run | None:
+    """Return the run of a command begun last, of those with one of these outcomes if any are given."""
     chosen = select(run).where(run.c.command == command).order_by(run.c.started.desc(), run.c.id.desc()).limit(1)
-    if outcome is not None:
-        chosen = chosen.where(run.c.outcome == outcome)
+    if outcomes:
+        chosen = chosen.where(run.c.outcome.in_(outcomes))
     row = connection.execute(chosen).mappings().first()
     return None if row is None else _run(row)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Unpack
@@ -175,9 +175,9 @@ class Store:
         """Note how a run ended, with its counts (anything JSON can hold)."""
         database.write(self._engine, runs.finish, run, outcome, dict(counts), self._instant)
 
-    def last_run(self, command: str, *, outcome: str | None = None) -> Run | None:
-        """Return the run of a command begun last, of those with this outcome if one is given."""
-        return database.read(self._engine, runs.last, command, outcome)
+    def last_run(self, command: str, *, outcomes: Collection[str] = ()) -> Run | None:
+        """Return the run of a command begun last, of those with one of these outcomes if any are given."""
+        return database.read(self._engine, runs.last, command, outcomes)
 
     def runs(self, command: str | None = None, limit: int = 20) -> list[Run]:
         """Return the runs begun last, of all commands or of one, the newest first."""

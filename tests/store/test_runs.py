@@ -51,7 +51,7 @@ def test_the_last_run_is_that_of_the_command_and_outcome_asked_for(store: Store)
     store.finish_run(bad, "failed", {})
     store.start_run("ingest")
     assert store.last_run("push").id == bad
-    assert store.last_run("push", outcome="done").id == good
+    assert store.last_run("push", outcomes=["done"]).id == good
     assert store.last_run("verify") is None
 
 

@@ -64,11 +64,14 @@ def thaw(frozen: bytes) -> Frozen:
 def frozen_alike(store: Store, study: str, run: str) -> bool:
     """Say whether a run judges by the same study and laboratories as the last pull that was accounted for."""
     before = store.pulls.last_accounted(study, besides=run)
-    return before is not None and _judged_by(store, before) == _judged_by(store, run)
+    if before is None:
+        return False
+    then, now = store.pulls.context(before), store.pulls.context(run)
+    return then == now or _judged_by(then) == _judged_by(now)
 
 
-def _judged_by(store: Store, run: str) -> tuple[Any, ...]:
-    content = fhirjson.loads(store.pulls.context(run))
+def _judged_by(frozen: bytes) -> tuple[Any, ...]:
+    content = fhirjson.loads(frozen)
     return content.get("form"), content.get("study"), content.get("laboratories")
 
 

@@ -1,5 +1,5 @@
 -- Asks what stands in a file, line by line and round and round; says in JSON what came of it.
--- wrk -s load.lua URL -- FILE BASE-PATH [HEADER VALUE]...
+-- wrk -s load.lua URL -- FILE BASE-PATH PART-OF-THE-FILE [HEADER VALUE]...   (a part from 0 up to less than 1)
 
 local threads = {}
 
@@ -9,14 +9,14 @@ function setup(thread)
 end
 
 function init(args)
-  for number = 3, #args, 2 do
+  for number = 4, #args, 2 do
     wrk.headers[args[number]] = args[number + 1]
   end
   asked = {}
   for line in io.lines(args[1]) do
     table.insert(asked, wrk.format("GET", args[2] .. "/" .. line))
   end
-  at = first
+  at = first + math.floor(tonumber(args[3]) * #asked)
 end
 
 function request()

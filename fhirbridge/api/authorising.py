@@ -137,7 +137,7 @@ class Authoriser:
 
         A token in the URL or in a form is no token: it would end up in logs.
         """
-        scheme, _, text = str(request.environ.get("HTTP_AUTHORIZATION", "")).partition(" ")
+        scheme, _, text = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not text.strip():
             raise _unauthorised("An access token of this server's token endpoint is needed.", error=None)
         known = self._token(text.strip())

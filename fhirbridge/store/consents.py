@@ -12,8 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, select
 
 from fhirbridge import fhirjson
-from fhirbridge.store.schema import consent, version
-from fhirbridge.store.schema import resource as current
+from fhirbridge.store.schema import consent
 from fhirbridge.store.writes import upsert
 
 
@@ -54,15 +53,6 @@ def is_withdrawn(study: ColumnElement[str], compartment: ColumnElement[str]) -> 
 def withdrawn(connection: Connection, study: str) -> set[str]:
     """Return the compartments of a study that are withdrawn."""
     return set(connection.execute(withdrawn_names(study)).scalars())
-
-
-def bodies(connection: Connection, study: str) -> list[tuple[str, bytes]]:
-    """Return the compartment and the body of each active Consent."""
-    of_it = and_(version.c.resource == current.c.key, version.c.version == current.c.version)
-    source = consent.join(current, current.c.key == consent.c.resource).join(version, of_it)
-    chosen = select(consent.c.compartment, version.c.body).select_from(source)
-    rows = connection.execute(chosen.where(consent.c.study == study, consent.c.active))
-    return [(compartment, body) for compartment, body in rows]
 
 
 def known(connection: Connection, study: str) -> dict[str, bool]:

@@ -103,11 +103,15 @@ class Links:
         chosen = select(*_OF_LINK).where(link.c.study == study).order_by(link.c.subject, link.c.key)
         return self._links(chosen if subject is None else chosen.where(link.c.subject == subject))
 
-    def beside(self, study: str, subjects: Collection[str]) -> list[Link]:
-        """Return the links of a study that are not of these subjects, in the same order."""
+    def subjects(self, study: str) -> set[str]:
+        """Return who has links in a study."""
         chosen = select(link.c.subject).distinct().where(link.c.study == study)
         with database.reading(self._engine) as connection:
-            others = set(connection.execute(chosen).scalars()).difference(subjects)
+            return set(connection.execute(chosen).scalars())
+
+    def beside(self, study: str, subjects: Collection[str]) -> list[Link]:
+        """Return the links of a study that are not of these subjects, in the same order."""
+        others = self.subjects(study).difference(subjects)
         return [one for one in self.all(study) if one.subject in others] if others else []
 
     def found(self, study: str, lookups: Sequence[str]) -> list[Link]:

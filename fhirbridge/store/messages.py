@@ -108,7 +108,7 @@ class Messages:
 
     def retry(self, study: str, states: Sequence[State], key: int | None = None) -> int:
         """Have messages of these states, all or one, read again, as far as their content is kept; return how many."""
-        chosen = message.c.state.in_(list(states)) & (func.length(message.c.sealed) > 0)
+        chosen = _kept(states)
         if key is not None:
             chosen = chosen & (message.c.key == key)
         return self._update(study, chosen, {"state": "waiting", "done": None})
@@ -135,9 +135,13 @@ class Messages:
             return _changed(connection, study, chosen, values)
 
 
+def _kept(states: Sequence[State]) -> ColumnElement[bool]:
+    """Say whether a message is of one of these states and its content is kept."""
+    return message.c.state.in_(list(states)) & (func.length(message.c.sealed) > 0)
+
+
 def _expired(states: Sequence[State], before: datetime) -> ColumnElement[bool]:
-    kept = message.c.state.in_(list(states)) & (func.length(message.c.sealed) > 0)
-    return kept & (message.c.received < written(before))
+    return _kept(states) & (message.c.received < written(before))
 
 
 def _keep(connection: Connection, study: str, arriving: Arriving, run: str | None, now: str) -> Kept:

@@ -39,7 +39,7 @@ from fhirbridge.store.pulls import Pulls
 from fhirbridge.store.releases import Releases
 from fhirbridge.store.resources import Stored, Transaction
 from fhirbridge.store.runs import Run, Tally
-from fhirbridge.store.schema import binding, failure, version
+from fhirbridge.store.schema import binding, consent, failure, version
 from fhirbridge.store.schema import resource as current
 from fhirbridge.store.servers import ServerChanges, ServerState
 
@@ -369,7 +369,10 @@ class Store:
 
     def active_consents(self, study: str) -> list[tuple[str, bytes]]:
         """Return, of each active Consent, the id of our Patient and its content as compact JSON."""
-        return database.read(self._engine, consents.bodies, study)
+        whole = resources.query(current.join(consent, consent.c.resource == current.c.key))
+        chosen = whole.where(consent.c.study == study, consent.c.active)
+        rows = self._rows(chosen.with_only_columns(current.c.compartment, version.c.body))
+        return [(row["compartment"], bytes(row["body"])) for row in rows]
 
     def withdrawn(self, study: str) -> set[str]:
         """Return the compartments of a study that have Consents of which none is active."""

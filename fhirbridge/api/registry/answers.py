@@ -74,7 +74,7 @@ def of_version(found: Released, body: bytes | None = None) -> Answer:
         body=found.body or b"" if body is None else body,
         headers={"ETag": etag(found), "Last-Modified": last_modified(found)},
         records=1,
-        people={} if (person := person_of(found)) is None else {person: 1},
+        people=people([found]),
         updated=found.last_updated,
     )
 
@@ -97,7 +97,11 @@ def http_instant(text: str) -> str:
 
 def people(found: Iterable[Released]) -> Counter[str]:
     """Count records by the released id of the Patient that they are of; those of the study itself are nobody's."""
-    return Counter(person for one in found if (person := person_of(one)) is not None)
+    counted: Counter[str] = Counter()  # given what to count, it takes longer than all the rest for the one of a read
+    for one in found:
+        if (person := person_of(one)) is not None:
+            counted[person] += 1
+    return counted
 
 
 def outcome(code: str, text: str, severity: str = "error") -> bytes:

@@ -27,6 +27,7 @@ KEPT: tuple[Fate, ...] = ("new", "changed")
 Counts = Mapping[str, int]
 
 _NONE: Counter[str] = Counter()
+_COUNTED = ("read", "fates", "ends", "moved")
 
 
 def end_of(judged: Judgement) -> End:
@@ -78,12 +79,12 @@ class Funnel:
 
     def merge(self, other: Funnel) -> None:
         """Add another's counts, as of another feed or thread."""
-        for name in ("read", "fates", "ends", "moved"):
+        for name in _COUNTED:
             getattr(self, name).update(getattr(other, name))
 
     def leave_out(self, other: Funnel) -> None:
         """Take back what was merged of another."""
-        for name in ("read", "fates", "ends", "moved"):
+        for name in _COUNTED:
             mine: Counter[Any] = getattr(self, name)
             mine.subtract(getattr(other, name))
             for key in [key for key in getattr(other, name) if not mine[key]]:

@@ -106,10 +106,6 @@ class Linking:
         links = self._store.links.all(self._study.id)
         yield from self._opened([one for one in links if only is None or one.subject in only])
 
-    def ids(self) -> set[str]:
-        """Return the ids of our Patients that are linked."""
-        return {one.subject for one in self._store.links.all(self._study.id)}
-
     def consented(self, linked: Linked, today: dt.date | None = None) -> bool:
         """Say whether a subject consents today: an active Consent, in its period. No Consent known is no."""
         if not self._store.consented(self._study.id, linked.subject):

@@ -117,8 +117,10 @@ class _Pull:
 
     def _resolve(self, server: Server) -> dict[str, Resolved]:
         """Find at the hospital every subject that can be linked and consents."""
-        linking = self._with.linking
-        resolved = linking.resolve_all(linking.each(self._with.only), server.hospital, self._with.run)
+        linking, only = self._with.linking, self._with.only
+        # Of those who are named by themselves only their own Consents are read, where they are few.
+        linked = linking.each() if only is None else list(linking.each(only))
+        resolved = linking.resolve_all(linked, server.hospital, self._with.run)
         self.report.linked = len(resolved)
         self.report.stopped = [one.stopped for one in resolved if one.stopped is not None]
         found = {one.linked.subject: one for one in resolved if one.stopped is None}
@@ -237,12 +239,14 @@ class _Pull:
     def _judge(self) -> None:
         parts, door = self._with, self._with.store.candidates
         if parts.judge_all or parts.full:
-            linked = parts.linking.ids()
+            linked = parts.store.links.subjects(self._study)
             self._whole |= linked if parts.judge_all or parts.only is None else linked.intersection(parts.only)
         self._whole |= door.to_judge(self._study, parts.run, parts.since_decisions)
         self._assess(self._touched | self._whole)
 
     def _assess(self, subjects: Set[str], *, ahead: bool = False) -> None:
+        if not subjects:
+            return
         relinked = self._with.store.links.relinked(self._study)
         due = [
             Due(subject=subject, relinked=relinked.get(subject), whole=subject in self._whole)
